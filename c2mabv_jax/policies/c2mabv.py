@@ -1,0 +1,125 @@
+"""C2MAB-V: confidence bounds, relaxed problem, dependent rounding (arXiv 2405.16587).
+
+The algorithm follows the abstract of the paper; constants inside the radius and the rounding
+scheme are reconstructed (SPEC sections 3 and 5).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from c2mabv_jax.confidence import RADII, Radius
+from c2mabv_jax.policies import local_server, scheduling_cloud
+from c2mabv_jax.policies.base import Decision, Feedback, register
+from c2mabv_jax.policies.estimates import Estimates, empty, observe
+from c2mabv_jax.problem import Problem, ProblemError, is_traced
+from c2mabv_jax.rewards import reward_model
+
+
+class C2MABVState(NamedTuple):
+    """State of the local server.
+
+    Attributes:
+      round: t, the round to come, int32 scalar or `[...]`.
+      estimates: counts and sums, `[K, ...]`.
+      edges: where the last relaxed solutions lay, bool `[K, ...]` pairs (warm start).
+    """
+
+    round: Array
+    estimates: Estimates
+    edges: local_server.Edges
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class C2MABV:
+    """The C2MAB-V policy.
+
+    Attributes:
+      alpha_reward: factor on the reward radius; 1 is what theory wants, small is practice.
+      alpha_cost: factor on the cost radius.
+      delta: confidence parameter in (0, 1), or "1/T" (needs `at_horizon`; `simulate` does it).
+      solver: "exact" (parametric LP) or "projected_gradient".
+      radius: "hoeffding" (C2MAB-V), "anytime", "ucb1", "bernstein" or "kl".
+
+    Example:
+      >>> policy = C2MABV(alpha_reward=0.3, alpha_cost=0.05)
+      >>> state = policy.init(problem)
+      >>> decision = policy.select(problem, state, jax.random.key(0))
+      >>> state = policy.update(problem, state, decision, feedback)
+    """
+
+    alpha_reward: Any = 1.0
+    alpha_cost: Any = 1.0
+    delta: Any = 0.05
+    solver: local_server.Solver = dataclasses.field(default="exact", metadata={"static": True})
+    radius: Radius = dataclasses.field(default="hoeffding", metadata={"static": True})
+
+    def __post_init__(self) -> None:
+        for field, allowed in (("solver", ("exact", "projected_gradient")), ("radius", RADII)):
+            value = getattr(self, field)
+            if value not in allowed:
+                raise ProblemError(f"{field} = {value!r}: choose one of " + ", ".join(allowed))
+        for field in ("alpha_reward", "alpha_cost"):
+            value = getattr(self, field)
+            if not is_traced(value) and not (np.isfinite(float(value)) and float(value) >= 0):
+                raise ProblemError(f"{field} = {value!r}: give a finite number, 0 or more")
+        if isinstance(self.delta, str):
+            if self.delta != "1/T":
+                raise ProblemError(f"delta = {self.delta!r}: give a number in (0, 1) or '1/T'")
+        elif not is_traced(self.delta) and not 0 < float(self.delta) < 1:
+            raise ProblemError(f"delta = {self.delta!r}: give a number in (0, 1) or '1/T'")
+
+    def at_horizon(self, horizon: Any) -> C2MABV:
+        """The policy with delta = "1/T" made a number; itself otherwise."""
+        if isinstance(self.delta, str):
+            return dataclasses.replace(self, delta=1.0 / horizon)
+        return self
+
+    def init(self, problem: Problem) -> C2MABVState:
+        """State before the first round."""
+        nothing = jnp.zeros((problem.num_arms,), bool)
+        return C2MABVState(
+            round=jnp.int32(1),
+            estimates=empty(problem, squares=self.radius == "bernstein"),
+            edges=((nothing, nothing),) * len(reward_model(problem).lp_weights),
+        )
+
+    def select(self, problem: Problem, state: C2MABVState, key: Array) -> Decision:
+        """One round of both tiers: relax at the local server, round in the cloud."""
+        bound = self.bounds(problem, state)
+        solution, edges = local_server.relax(problem, bound, state.edges, self.solver)
+        return Decision(
+            selected=scheduling_cloud.round_marginals(problem, key, solution.marginals),
+            marginals=solution.marginals,
+            priority=local_server.cascade_priority(problem, state.estimates, bound),
+            certificate=solution.certificate,
+            bounds=bound,
+            warm=edges,
+        )
+
+    def bounds(self, problem: Problem, state: C2MABVState):
+        """The confidence bounds `[K, ...]` for the round to come."""
+        if isinstance(self.delta, str):
+            raise ProblemError("delta = '1/T' needs a horizon: call policy.at_horizon(T) first")
+        return local_server.bounds(
+            problem,
+            state.estimates,
+            state.round,
+            self.alpha_reward,
+            self.alpha_cost,
+            self.delta,
+            self.radius,
+        )
+
+    def update(
+        self, problem: Problem, state: C2MABVState, decision: Decision, feedback: Feedback
+    ) -> C2MABVState:
+        """Learn from the observed arms; the last solution is the next warm start."""
+        edges = state.edges if decision.warm is None else decision.warm
+        return C2MABVState(state.round + 1, observe(state.estimates, feedback), edges)

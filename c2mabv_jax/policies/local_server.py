@@ -1,0 +1,133 @@
+"""Local server: keeps the confidence bounds and solves the relaxed problem.
+
+Tier 1 of 2. User feedback comes here and never leaves; what goes to the scheduling cloud is
+the relaxed vector z (and, for a cascade, the order in which to ask).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import jax.numpy as jnp
+from jax import Array
+
+from c2mabv_jax import confidence
+from c2mabv_jax.confidence import Bounds, Radius
+from c2mabv_jax.policies.estimates import Estimates
+from c2mabv_jax.problem import Problem
+from c2mabv_jax.relaxation import Solution, solve_lp
+from c2mabv_jax.rewards import reward_model
+
+Solver = Literal["exact", "projected_gradient"]
+Edges = tuple[tuple[Array, Array], ...]
+
+
+def bounds(
+    problem: Problem,
+    estimates: Estimates,
+    t: Array,
+    alpha_reward: Array,
+    alpha_cost: Array,
+    delta: Array,
+    radius: Radius = "hoeffding",
+) -> Bounds:
+    """U = min(1, mean + alpha_reward w) and L = max(0, mean - alpha_cost w), `[K, ...]`.
+
+    For "kl" the bounds are the KL confidence limits at level alpha^2 x_n, so that alpha
+    scales their width as it scales the other radii.
+    """
+    means, counts = estimates.means(), estimates.counts
+    num_arms = problem.num_arms
+    if radius == "kl":
+        levels = [
+            alpha**2 * confidence.kl_level(n, num_arms, delta)
+            for alpha, n in zip((alpha_reward, alpha_cost), counts, strict=True)
+        ]
+        return Bounds(
+            confidence.kl_bound(means[0], counts[0], levels[0], upper=True),
+            confidence.kl_bound(means[1], counts[1], levels[1], upper=False),
+        )
+    if radius == "hoeffding":
+        width = lambda n: confidence.hoeffding_radius(t, n, num_arms, delta)  # noqa: E731
+    elif radius == "anytime":
+        width = lambda n: confidence.anytime_radius(n, num_arms, delta)  # noqa: E731
+    elif radius == "ucb1":
+        width = lambda n: confidence.ucb1_radius(t, n)  # noqa: E731
+    else:
+        variances = estimates.variances()
+        widths = [
+            confidence.bernstein_radius(n, v, num_arms, delta)
+            for n, v in zip(counts, variances, strict=True)
+        ]
+    if radius != "bernstein":
+        first = width(counts[0])
+        widths = [first, first if counts[1] is counts[0] else width(counts[1])]
+    # 0 times an infinite radius is not a number: an arm never seen stays fully optimistic.
+    scaled = [
+        jnp.where(jnp.isinf(w), jnp.inf, alpha * w)
+        for alpha, w in zip((alpha_reward, alpha_cost), widths, strict=True)
+    ]
+    return confidence.optimistic(means[0], scaled[0], means[1], scaled[1])
+
+
+def relax(
+    problem: Problem, bound: Bounds, edges: Edges | None = None, solver: Solver = "exact"
+) -> tuple[Solution, Edges]:
+    """Solve the relaxed problem at the bounds.
+
+    Each reward model names one or two linear objectives; each is solved and the solution
+    with the largest relaxed reward is kept (ties: the first). `edges` are the warm starts of
+    the last round, one per objective; the new ones are returned.
+    """
+    model = reward_model(problem)
+    solve = _solver(solver)
+    solutions = []
+    for index, weights in enumerate(model.lp_weights):
+        solutions.append(
+            solve(
+                weights(bound.reward_ucb),
+                bound.cost_lcb,
+                problem.num_selected,
+                problem.budget,
+                at_most=problem.at_most,
+                warm=None if edges is None else edges[index],
+            )
+        )
+    best = solutions[0]
+    if len(solutions) > 1:
+        value = model.relaxed(bound.reward_ucb, best.marginals)
+        for other in solutions[1:]:
+            better = model.relaxed(bound.reward_ucb, other.marginals) > value
+            best = _pick(better, other, best)
+            value = jnp.where(better, model.relaxed(bound.reward_ucb, other.marginals), value)
+    return best, tuple(solution.edge for solution in solutions)
+
+
+def _solver(name: Solver):
+    if name == "exact":
+        return solve_lp
+    from c2mabv_jax.relaxation.projected_gradient import projected_gradient
+
+    return projected_gradient
+
+
+def _pick(which: Array, new: Solution, old: Solution) -> Solution:
+    """Column-wise choice between two solutions."""
+    certificate = type(old.certificate)(
+        *(jnp.where(which, a, b) for a, b in zip(new.certificate, old.certificate, strict=True))
+    )
+    return Solution(
+        jnp.where(which, new.marginals, old.marginals),
+        certificate,
+        jnp.where(which, new.multiplier, old.multiplier),
+        old.edge,
+    )
+
+
+def cascade_priority(problem: Problem, estimates: Estimates, bound: Bounds | None) -> Array | None:
+    """In which order a cascade asks: ascending priority `[K, ...]`; None for given order."""
+    if not problem.cascading or problem.cascade_order == "given":
+        return None
+    if problem.cascade_order == "cheapest" or bound is None:
+        return estimates.means()[1]
+    return -bound.reward_ucb

@@ -1,0 +1,58 @@
+"""Top-N selection over the arm axis, batched over any trailing axes."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import Array
+
+RANK_LIMIT = 16  # above this, N rounds of extraction beat K^2 / 2 comparisons
+
+
+def top_n(scores: Array, num_selected: int, positive: bool = False) -> Array:
+    """The N largest scores; ties go to the lower index.
+
+    Args:
+      scores: `[K, ...]`, no NaN.
+      num_selected: N, 0..K (static).
+      positive: select only scores > 0, so possibly fewer than N arms.
+
+    Returns:
+      selected, bool `[K, ...]`; exactly N per column unless `positive`.
+    """
+    num_arms = scores.shape[0]
+    if num_selected <= 0:
+        chosen = jnp.zeros(scores.shape, bool)
+    elif num_selected >= num_arms:
+        chosen = jnp.ones(scores.shape, bool)
+    elif num_arms <= RANK_LIMIT:
+        chosen = _by_rank(scores, num_selected)
+    elif 2 * num_selected <= num_arms:
+        chosen = _by_extraction(scores, num_selected, last_index=False)
+    else:  # drop the smallest; among equals the highest index goes first
+        chosen = ~_by_extraction(-scores, num_arms - num_selected, last_index=True)
+    return chosen & (scores > 0) if positive else chosen
+
+
+def _by_rank(scores: Array, num_selected: int) -> Array:
+    """rank_k = number of arms that beat k; one comparison serves both arms of a pair."""
+    num_arms = scores.shape[0]
+    rank: list = [0] * num_arms
+    for i in range(num_arms):
+        for j in range(i + 1, num_arms):
+            first_wins = (scores[i] >= scores[j]).astype(jnp.int32)
+            rank[j] = rank[j] + first_wins
+            rank[i] = rank[i] + (1 - first_wins)
+    return jnp.stack([r < num_selected for r in rank])
+
+
+def _by_extraction(scores: Array, num: int, last_index: bool) -> Array:
+    arms = jnp.arange(scores.shape[0]).reshape((-1,) + (1,) * (scores.ndim - 1))
+    chosen = jnp.zeros(scores.shape, bool)
+    for _ in range(num):
+        left = jnp.where(chosen, -jnp.inf, scores)
+        best = (left == left.max(axis=0)) & ~chosen
+        index = jnp.where(best, arms, -1).max(0) if last_index else jnp.where(
+            best, arms, scores.shape[0]
+        ).min(0)
+        chosen = chosen | (arms == index)
+    return chosen

@@ -1,0 +1,189 @@
+"""The three reward models in one table: AWC (any win), SUC (sum up), AIC (all in).
+
+Arrays are arm first, `[K, ...]`. A set is a bool mask `selected`; a relaxed set is a vector
+of marginals in [0, 1]. SPEC sections 2 and 4; THEORY sections 2.4 and 4.3-4.4.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from c2mabv_jax.problem import Problem
+
+SMALLEST_UCB = 1e-6  # rewards are clipped here before a logarithm
+UNROLL_LIMIT = 32  # sums over more arms than this are left to the compiler
+
+
+class RewardModel(NamedTuple):
+    """What distinguishes one reward model from another.
+
+    Attributes:
+      name: "AWC", "SUC" or "AIC".
+      task: one line for people.
+      of_set: r(S; x), from values `[K, ...]` and a mask `[K, ...]` to `[...]`.
+      relaxed: the multilinear or linear extension at marginals `[K, ...]`, to `[...]`.
+      gradient: its gradient in the marginals, `[K, ...]`.
+      lp_weights: the linear objectives whose optimum is a candidate; a tuple of functions
+        from reward bounds `[K, ...]` to weights `[K, ...]`.
+      ratio: alpha, the approximation ratio proven for the relaxed problem and rounding.
+      benchmark: what alpha is measured against, "mixed" policies or the best "fixed set".
+      stops_at: the outcome that ends a cascade (1 first success, 0 first failure), or None.
+      linear: whether r is linear in the mask.
+    """
+
+    name: str
+    task: str
+    of_set: Callable[[Array, Array], Array]
+    relaxed: Callable[[Array, Array], Array]
+    gradient: Callable[[Array, Array], Array]
+    lp_weights: tuple[Callable[[Array], Array], ...]
+    ratio: float
+    benchmark: str
+    stops_at: int | None
+    linear: bool
+
+
+def product_of_others(factors: Array) -> Array:
+    """prod over j != k of factors_j, `[K, ...]`, without dividing (zeros are allowed)."""
+    ones = jnp.ones_like(factors[:1])
+    before = jnp.cumprod(jnp.concatenate([ones, factors[:-1]]), axis=0)
+    after = jnp.cumprod(jnp.concatenate([ones, factors[:0:-1]]), axis=0)[::-1]
+    return before * after
+
+
+def product(factors: Array) -> Array:
+    """prod over arms, multiplied in arm order so that every batch layout rounds alike."""
+    if factors.shape[0] > UNROLL_LIMIT:
+        return factors.prod(axis=0)
+    result = factors[0]
+    for k in range(1, factors.shape[0]):
+        result = result * factors[k]
+    return result
+
+
+def total(terms: Array) -> Array:
+    """Sum over arms, added in arm order so that every batch layout rounds alike."""
+    if terms.shape[0] > UNROLL_LIMIT:
+        return terms.sum(axis=0)
+    result = terms[0]
+    for k in range(1, terms.shape[0]):
+        result = result + terms[k]
+    return result
+
+
+def _any_win(values: Array, selected: Array) -> Array:
+    return 1 - product(jnp.where(selected, 1 - values, 1))
+
+
+def _any_win_relaxed(values: Array, marginals: Array) -> Array:
+    return 1 - product(1 - values * marginals)
+
+
+def _any_win_gradient(values: Array, marginals: Array) -> Array:
+    return values * product_of_others(1 - values * marginals)
+
+
+def _sum_up(values: Array, selected: Array) -> Array:
+    return total(jnp.where(selected, values, 0))
+
+
+def _all_in(values: Array, selected: Array) -> Array:
+    return product(jnp.where(selected, values, 1))
+
+
+def _all_in_relaxed(values: Array, marginals: Array) -> Array:
+    """exp(sum z ln x): a lower bound of E r(S) for every marginal-preserving rounding."""
+    return jnp.exp(total(marginals * log_success(values)))
+
+
+def log_success(values: Array) -> Array:
+    """ln max(x, 1e-6): additive weights of all-in."""
+    return jnp.log(jnp.maximum(values, SMALLEST_UCB))
+
+
+def log_failure(values: Array) -> Array:
+    """-ln(1 - min(x, 1 - 1e-6)): additive weights of any-win."""
+    return -jnp.log(jnp.maximum(1 - values, SMALLEST_UCB))
+
+
+def _identity(values: Array) -> Array:
+    return values
+
+
+REWARD_MODELS: dict[str, RewardModel] = {
+    model.name: model
+    for model in (
+        RewardModel(
+            name="AWC",
+            task="any win: one good answer is enough",
+            of_set=_any_win,
+            relaxed=_any_win_relaxed,
+            gradient=_any_win_gradient,
+            lp_weights=(_identity, log_failure),
+            ratio=1 - math.exp(-1),
+            benchmark="mixed",
+            stops_at=1,
+            linear=False,
+        ),
+        RewardModel(
+            name="SUC",
+            task="sum up: independent sub-answers add",
+            of_set=_sum_up,
+            relaxed=lambda values, marginals: total(values * marginals),
+            gradient=lambda values, marginals: jnp.broadcast_to(values, marginals.shape),
+            lp_weights=(_identity,),
+            ratio=1.0,
+            benchmark="mixed",
+            stops_at=None,
+            linear=True,
+        ),
+        RewardModel(
+            name="AIC",
+            task="all in: every part must succeed",
+            of_set=_all_in,
+            relaxed=_all_in_relaxed,
+            gradient=lambda values, marginals: log_success(values)
+            * _all_in_relaxed(values, marginals),
+            lp_weights=(log_success,),
+            ratio=1.0,
+            benchmark="fixed set",
+            stops_at=0,
+            linear=False,
+        ),
+    )
+}
+
+
+def reward_model(problem: Problem) -> RewardModel:
+    """The entry of the table for this problem."""
+    return REWARD_MODELS[problem.reward_model]
+
+
+def cascade_prefix(selected: Array, stops: Array, priority: Array) -> Array:
+    """The arms of a cascade that are asked: up to and including the first that stops it.
+
+    Args:
+      selected: super arm, bool `[K, ...]`.
+      stops: whether an arm's outcome ends the cascade, bool `[K, ...]`.
+      priority: arms are asked by ascending priority, ties by lower index; `[K, ...]`.
+
+    Returns:
+      observed, bool `[K, ...]`, a subset of `selected`.
+    """
+    ending = selected & stops
+    last = jnp.where(ending, priority, jnp.inf)
+    threshold = last[0]
+    for k in range(1, last.shape[0]):
+        threshold = jnp.minimum(threshold, last[k])
+    observed = []
+    stopped = jnp.zeros(threshold.shape, bool)  # an equal-priority arm of lower index stopped it
+    for k in range(selected.shape[0]):
+        tied = priority[k] == threshold
+        observed.append(selected[k] & ((priority[k] < threshold) | (tied & ~stopped)))
+        stopped = stopped | (tied & ending[k])
+    return jnp.stack(observed)

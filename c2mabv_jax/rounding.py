@@ -1,0 +1,118 @@
+"""Scheduling cloud: discretisation rounding of marginals to a set (SPEC section 5).
+
+Every rounding here keeps the marginals exactly, P(k in S) = z_k, never selects more or fewer
+arms than floor/ceil of sum z, and is negatively correlated, so that E f(S) >= F(z) for
+submodular rewards (THEORY section 5). Arrays are arm first, `[K, ...]`.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from c2mabv_jax import streams
+
+_WHOLE = 1e-5  # two entries whose sum is this close to 1 are one unit that was split
+
+
+def _snap(marginals: Array, num_arms: int) -> Array:
+    """Sums of marginals carry rounding error: what is within it of 0 or 1 is meant to be it."""
+    tolerance = 4 * num_arms * jnp.finfo(marginals.dtype).eps
+    return jnp.where(marginals < tolerance, 0, jnp.where(marginals > 1 - tolerance, 1, marginals))
+
+
+def dependent_round(key: Array, marginals: Array, num_selected: int | None = None) -> Array:
+    """Round marginals to a set with dependent (pivotal) rounding.
+
+    Args:
+      key: one key, or a batch of keys `[...]`.
+      marginals: z in [0, 1], `[K, ...]`.
+      num_selected: N, when the marginals are known to sum to N; then exactly N arms are
+        selected even where a float sum falls short of N.
+
+    Returns:
+      selected, bool `[K, ...]`, with floor(sum z) or ceil(sum z) arms.
+
+    Vertices of the relaxed polytope have at most two fractional entries and take one uniform
+    number; anything else runs the tournament of `pivotal`. Both give the same law.
+    """
+    marginals = _snap(jnp.clip(marginals, 0, 1), marginals.shape[0])
+    uniform = streams.uniforms(key, 1, marginals.dtype)[0]
+    selected, ordinary = round_vertex(uniform, marginals, num_selected)
+
+    def tournament() -> Array:
+        many = streams.uniforms(key, marginals.shape[0], marginals.dtype)
+        return jnp.where(ordinary, selected, pivotal(many, marginals, num_selected))
+
+    return jax.lax.cond(jnp.all(ordinary), lambda: selected, tournament)
+
+
+def round_vertex(
+    uniform: Array, marginals: Array, num_selected: int | None = None
+) -> tuple[Array, Array]:
+    """Round marginals with at most two fractional entries, from one uniform `[...]`.
+
+    Returns the set `[K, ...]` and whether it applies, `[...]`: no fractional entry, one, or
+    two that sum to 1, of which exactly one is selected.
+    """
+    fractional = (marginals > 0) & (marginals < 1)
+    found = jnp.zeros(uniform.shape, bool)
+    first, mass, number = [], jnp.zeros_like(uniform), jnp.zeros(uniform.shape, jnp.int32)
+    chance = jnp.zeros_like(uniform)
+    for k in range(marginals.shape[0]):
+        first.append(fractional[k] & ~found)
+        chance = jnp.where(first[k], marginals[k], chance)
+        mass = mass + jnp.where(fractional[k], marginals[k], 0)
+        number = number + fractional[k]
+        found = found | fractional[k]
+    takes_first = uniform < chance
+    selected = jnp.where(
+        fractional, jnp.where(jnp.stack(first), takes_first, ~takes_first), marginals > 0.5
+    )
+    pair = (number == 2) & (jnp.abs(mass - 1) < _WHOLE)
+    single = (number == 1) if num_selected is None else jnp.zeros(uniform.shape, bool)
+    return selected, (number == 0) | pair | single
+
+
+def pivotal(uniform: Array, marginals: Array, num_selected: int | None = None) -> Array:
+    """Pivotal rounding as a tournament of duels, from uniforms `[K, ...]`.
+
+    Gandhi, Khuller, Parthasarathy, Srinivasan 2006; Deville and Tille 1998. Neighbours duel
+    level by level (K - 1 duels, then one coin for what is left of a fractional sum); after a
+    duel at most one of the two is still fractional and goes on, so the depth is
+    ceil(log2 K).
+    """
+    num_arms = marginals.shape[0]
+    marginals = _snap(jnp.clip(marginals, 0, 1), num_arms)
+
+    # A node is the one item of its subtree that is still fractional: its arm and its mass.
+    arms = [jnp.full(marginals.shape[1:], k, jnp.int32) for k in range(num_arms)]
+    mass = [marginals[k] for k in range(num_arms)]
+    settled = [jnp.zeros(marginals.shape[1:], marginals.dtype) for _ in range(num_arms)]
+    duel = 0
+    while len(arms) > 1:
+        next_arms, next_mass = [], []
+        for left in range(0, len(arms) - 1, 2):
+            a, b, pa, pb = arms[left], arms[left + 1], mass[left], mass[left + 1]
+            u = uniform[duel]
+            duel += 1
+            small = pa + pb <= 1
+            # sum <= 1: the winner takes it all, P(a) = pa / sum. sum > 1: one gets 1, the other
+            # keeps sum - 1, P(a gets 1) = (1 - pb) / (2 - sum). Whole numbers stay put.
+            gap = jnp.where(small, pa + pb, 2 - pa - pb)
+            a_wins = u * gap < jnp.where(small, pa, 1 - pb)
+            rest = _snap(jnp.where(small, pa + pb, pa + pb - 1), num_arms)
+            out = jnp.where(a_wins == small, b, a)  # the item that is decided now
+            keep = jnp.where(a_wins == small, a, b)
+            value = jnp.where(small, 0.0, 1.0)
+            for k in range(num_arms):
+                settled[k] = jnp.where(out == k, value, settled[k])
+            next_arms.append(keep)
+            next_mass.append(rest)
+        if len(arms) % 2:
+            next_arms.append(arms[-1])
+            next_mass.append(mass[-1])
+        arms, mass = next_arms, next_mass
+    last = mass[0] > 0.5 if num_selected is not None else uniform[duel] < mass[0]
+    return jnp.stack([jnp.where(arms[0] == k, last, settled[k] > 0.5) for k in range(num_arms)])

@@ -1,0 +1,149 @@
+"""From tallies to a labelled dataset: money, regret and violation in float64."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+
+import c2mabv_jax
+from c2mabv_jax import sums
+from c2mabv_jax.problem import Problem
+from c2mabv_jax.simulation.round import Tally
+from c2mabv_jax.theory.optimum import optimum
+
+
+def to_dataset(
+    tally: Tally,
+    problem: Problem,
+    environment: Any,
+    policy: Any,
+    rounds: np.ndarray,
+    seeds: np.ndarray,
+    table: np.ndarray | None,
+    root_seed: int,
+) -> xr.Dataset:
+    """Label a tally `[R, ..., B]` as a dataset with dims `seed`, `round`, `arm`.
+
+    Variables (cumulative up to the recorded round unless said otherwise):
+      reward: realised set reward per round, mean so far. cost: billed money per round, mean
+      so far. signed_violation: cost - budget; violation: its positive part. regret: expected
+      reward shortfall against the mixed (relaxed) optimum; regret_fixed_set: against the
+      best fixed set within the budget. lagrangian_regret: regret + multiplier x (expected
+      cost of the selected sets - t x budget). expected_cost: mean cost of the selected sets
+      under the true means, per round. pulls: rounds in which an LLM was selected; count: in
+      which its reward was observed. fallback, unconverged: rounds; gap, feasibility: worst
+      certificate so far.
+    """
+    t = rounds.astype(np.float64)[:, None]
+    scale = float(environment.cost_scale)
+    budget = float(problem.budget)
+    mean_reward = np.asarray(environment.mean_reward, np.float64)
+    mean_cost = np.asarray(environment.mean_cost, np.float64) * scale
+    best = optimum(problem, mean_reward, mean_cost, set_reward=table)
+
+    pulls = np.asarray(tally.pulls)  # [R, K, B]
+    reward, cost = sums.value(tally.reward), sums.value(tally.cost) * scale
+    expected_cost = np.einsum("rkb,k->rb", pulls.astype(np.float64), mean_cost)
+    if tally.expected is not None:
+        expected = sums.value(tally.expected)
+    elif problem.reward_model == "SUC":
+        expected = np.einsum("rkb,k->rb", pulls.astype(np.float64), mean_reward)
+    else:
+        expected = np.full_like(reward, np.nan)
+    signed = cost / t - budget
+
+    money = environment.cost_unit
+    runs = ("seed", "round")
+    variables: dict[str, tuple] = {
+        "reward": (runs, (reward / t).T, {"units": "reward/round"}),
+        "expected_reward": (runs, (expected / t).T, {"units": "reward/round"}),
+        "cost": (runs, (cost / t).T, {"units": money}),
+        "expected_cost": (runs, (expected_cost / t).T, {"units": money}),
+        "violation": (runs, np.maximum(signed, 0).T, {"units": money}),
+        "signed_violation": (runs, signed.T, {"units": money}),
+        "regret": (runs, (t * best.relaxed - expected).T, {"units": "reward"}),
+        "lagrangian_regret": (
+            runs,
+            (t * best.relaxed - expected + best.multiplier * (expected_cost - t * budget)).T,
+            {"units": "reward"},
+        ),
+        "fallback": (runs, np.asarray(tally.fallbacks).T, {"units": "rounds"}),
+        "unconverged": (runs, np.asarray(tally.unconverged).T, {"units": "rounds"}),
+        "gap": (runs, np.asarray(tally.gap).T, {"units": "relaxed objective"}),
+        "feasibility": (runs, np.asarray(tally.feasibility).T, {"units": "scaled cost or arms"}),
+    }
+    if best.fixed_value is not None:
+        shortfall = (t * best.fixed_value - expected).T
+        variables["regret_fixed_set"] = (runs, shortfall, {"units": "reward"})
+    arms = ("seed", "round", "arm")
+    variables["pulls"] = (arms, pulls.transpose(2, 0, 1), {"units": "rounds"})
+    observed = pulls if tally.observed is None else np.asarray(tally.observed)
+    variables["count"] = (arms, observed.transpose(2, 0, 1), {"units": "observations"})
+    if tally.uncovered is not None:
+        variables["uncovered"] = (runs, np.asarray(tally.uncovered).T, {"units": "rounds"})
+    if tally.marginals is not None:
+        z = sums.value(tally.marginals).transpose(2, 0, 1)
+        variables["marginals"] = (arms, z, {"units": "rounds"})
+    variables["mean_reward"] = (("arm",), mean_reward, {"units": "reward"})
+    variables["mean_cost"] = (("arm",), mean_cost, {"units": money})
+
+    coordinates = {
+        "seed": ("seed", seeds),
+        "round": ("round", rounds.astype(np.int64), {"units": "rounds"}),
+        "arm": ("arm", np.asarray(environment.names, dtype=str)),
+    }
+    attributes = {
+        "policy": type(policy).__name__,
+        "configuration": json.dumps(configuration(problem, environment, policy)),
+        "budget": budget,
+        "cost_unit": money,
+        "cost_scale": scale,
+        "optimum": float(best.relaxed),
+        "optimum_exact": int(best.exact),
+        "optimum_fixed_set": np.nan if best.fixed_value is None else float(best.fixed_value),
+        "budget_multiplier": float(best.multiplier),
+        "binding": int(best.binding),
+        "feasible": int(best.feasible),
+        "root_seed": root_seed,
+        **provenance(),
+    }
+    return xr.Dataset(variables, coordinates, attributes)
+
+
+def provenance() -> dict[str, str]:
+    """What ran, and on what: enough to repeat it."""
+    return {
+        "package": f"c2mabv_jax {c2mabv_jax.__version__}",
+        "jax": jax.__version__,
+        "jaxlib": jax.lib.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "device": f"{jax.devices()[0].platform}: {jax.devices()[0].device_kind}",
+        "float": np.dtype(jax.numpy.result_type(float)).name,
+    }
+
+
+def configuration(problem: Problem, environment: Any, policy: Any) -> dict[str, Any]:
+    """The configuration as plain JSON types."""
+    return {
+        "problem": plain(problem),
+        "environment": environment.describe(),
+        "policy": {"name": type(policy).__name__, **plain(policy)},
+    }
+
+
+def plain(thing: Any) -> dict[str, Any]:
+    """Fields of a dataclass as plain JSON types."""
+    fields = {}
+    for field in dataclasses.fields(thing):
+        value = getattr(thing, field.name)
+        if hasattr(value, "tolist"):
+            value = np.asarray(value).tolist()
+        fields[field.name] = value
+    return fields

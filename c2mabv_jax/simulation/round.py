@@ -1,0 +1,211 @@
+"""One round: decide, serve, give feedback, learn, account. Arm first, `[K, ...]`."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from c2mabv_jax import streams, sums
+from c2mabv_jax.policies.base import Decision, Feedback, Policy, State
+from c2mabv_jax.problem import Problem
+from c2mabv_jax.relaxation import INFEASIBLE, NOT_CONVERGED
+from c2mabv_jax.rewards import cascade_prefix, reward_model
+
+
+class Tally(NamedTuple):
+    """What a run adds up; recorded at chosen rounds, so memory does not grow with T.
+
+    Attributes:
+      pulls: rounds in which each arm was selected, int32 `[K, ...]`.
+      observed: rounds in which its reward was observed; None where every selected arm is.
+      reward, cost: realised set reward and billed cost, compensated sums `[...]`.
+      expected: sum of r(S_t; environment); None where counts give it exactly.
+      fallbacks: rounds whose relaxed problem had no feasible point, int32 `[...]`.
+      unconverged: rounds whose solver met its step limit, int32 `[...]`.
+      gap, feasibility: worst certificate of the run, `[...]`.
+      uncovered: rounds in which some bound was on the wrong side of its mean, int32 `[...]`;
+        None unless asked for.
+      marginals: sum of z_t, compensated `[K, ...]`; None unless asked for.
+    """
+
+    pulls: Array
+    observed: Array | None
+    reward: sums.Sum
+    cost: sums.Sum
+    expected: sums.Sum | None
+    fallbacks: Array
+    unconverged: Array
+    gap: Array
+    feasibility: Array
+    uncovered: Array | None
+    marginals: sums.Sum | None
+
+
+class Accounting(NamedTuple):
+    """Static choices of what is tallied.
+
+    Attributes:
+      expected: "counts" (linear reward: exact from pulls), "formula" (independent arms),
+        "table" (dependent arms, a table over subsets), or "none".
+      coverage, marginals: whether these optional tallies are kept.
+    """
+
+    expected: str
+    coverage: bool = False
+    marginals: bool = False
+
+
+def empty_tally(problem: Problem, accounting: Accounting) -> Tally:
+    """A tally before the first round, for one run."""
+    arms, scalar = (problem.num_arms,), ()
+    whole = lambda shape: jnp.zeros(shape, jnp.int32)  # noqa: E731
+    return Tally(
+        pulls=whole(arms),
+        observed=whole(arms) if problem.cascading else None,
+        reward=sums.zero(scalar),
+        cost=sums.zero(scalar),
+        expected=sums.zero(scalar) if accounting.expected in ("formula", "table") else None,
+        fallbacks=whole(scalar),
+        unconverged=whole(scalar),
+        gap=jnp.zeros(scalar),
+        feasibility=jnp.zeros(scalar),
+        uncovered=whole(scalar) if accounting.coverage else None,
+        marginals=sums.zero(arms) if accounting.marginals else None,
+    )
+
+
+def serve(
+    problem: Problem, environment: Any, decision: Decision, key: Array, t: Array
+) -> tuple[Feedback, Array, Array]:
+    """Ask the super arm: feedback, realised set reward `[...]` and billed cost `[...]`."""
+    model = reward_model(problem)
+    outcome = environment.sample(key, t)
+    selected = decision.selected
+    if problem.cascading:
+        stops = success(problem, environment, outcome.reward, key) == bool(model.stops_at)
+        priority = decision.priority
+        if priority is None:
+            priority = arm_index(selected)
+        observed = cascade_prefix(selected, stops, priority)
+    else:
+        observed = selected
+    billed = observed if problem.billing == "queried" else selected
+    reward = model.of_set(outcome.reward, selected)
+    cost = jnp.where(billed, outcome.cost, 0)
+    feedback = Feedback(outcome.reward, outcome.cost, observed, billed)
+    return feedback, reward, sum_over_arms(cost)
+
+
+def success(problem: Problem, environment: Any, reward: Array, key: Array) -> Array:
+    """Whether each arm's outcome satisfies the user, bool `[K, ...]` (SPEC section 2)."""
+    if getattr(environment, "binary_reward", False):
+        return reward > 0.5
+    if problem.satisfaction == "bernoulli":
+        uniform = streams.uniforms(streams.fold_in(key, streams.SATISFACTION), reward.shape[0])
+        return uniform < reward
+    return reward >= problem.satisfaction
+
+
+def arm_index(like: Array) -> Array:
+    """0, 1, ..., K-1 along the arm axis, shaped to broadcast with `like`."""
+    index = jnp.arange(like.shape[0]).reshape((-1,) + (1,) * (like.ndim - 1))
+    return jnp.broadcast_to(index, like.shape).astype(jnp.result_type(float))
+
+
+def account(
+    tally: Tally,
+    problem: Problem,
+    environment: Any,
+    accounting: Accounting,
+    table: Array | None,
+    decision: Decision,
+    feedback: Feedback,
+    reward: Array,
+    cost: Array,
+) -> Tally:
+    """The tally after one more round."""
+    selected, certificate = decision.selected, decision.certificate
+    expected = tally.expected
+    if expected is not None:
+        expected = sums.add(expected, expected_reward(problem, environment, table, selected))
+    changes: dict[str, Any] = {}
+    if certificate is not None:
+        infeasible = certificate.status == INFEASIBLE
+        residual = jnp.where(infeasible, 0, certificate.feasibility)
+        changes = {
+            "fallbacks": tally.fallbacks + infeasible,
+            "unconverged": tally.unconverged + (certificate.status == NOT_CONVERGED),
+            "gap": jnp.maximum(tally.gap, certificate.gap),
+            "feasibility": jnp.maximum(tally.feasibility, residual),
+        }
+    if tally.uncovered is not None and decision.bounds is not None:
+        shape = selected.shape
+        mean_reward, mean_cost = (
+            lift(x, len(shape)) for x in (environment.mean_reward, environment.mean_cost)
+        )
+        wrong = (decision.bounds.reward_ucb < mean_reward) | (
+            decision.bounds.cost_lcb > mean_cost
+        )
+        changes["uncovered"] = tally.uncovered + wrong.any(axis=0)
+    if tally.marginals is not None:
+        changes["marginals"] = sums.add(tally.marginals, decision.marginals)
+    return tally._replace(
+        pulls=tally.pulls + selected,
+        observed=None if tally.observed is None else tally.observed + feedback.observed,
+        reward=sums.add(tally.reward, reward),
+        cost=sums.add(tally.cost, cost),
+        expected=expected,
+        **changes,
+    )
+
+
+def expected_reward(
+    problem: Problem, environment: Any, table: Array | None, selected: Array
+) -> Array:
+    """r(S; environment), `[...]`: by formula, or from a table over subsets `[2^K]`."""
+    if table is None:
+        values = lift(environment.mean_reward, selected.ndim)
+        return reward_model(problem).of_set(values, selected)
+    code = jnp.zeros(selected.shape[1:], jnp.int32)
+    for k in range(selected.shape[0]):
+        code = code + jnp.where(selected[k], 1 << k, 0)
+    return table[code]
+
+
+def lift(values: Array, ndim: int) -> Array:
+    """Give `[K]` trailing axes so that it broadcasts with `[K, ...]` of rank `ndim`."""
+    values = jnp.asarray(values)
+    return values.reshape(values.shape + (1,) * (ndim - values.ndim))
+
+
+def sum_over_arms(values: Array) -> Array:
+    """Sum over the arm axis in arm order."""
+    from c2mabv_jax.rewards import total
+
+    return total(values)
+
+
+def play(
+    problem: Problem,
+    environment: Any,
+    policy: Policy,
+    accounting: Accounting,
+    table: Array | None,
+    run_key: Array,
+    t: Array,
+    state: State,
+    tally: Tally,
+) -> tuple[State, Tally]:
+    """Round t of a batch of runs: state and tally after it."""
+    key = streams.fold_in(run_key, t)
+    decision = policy.select(problem, state, streams.fold_in(key, streams.POLICY))
+    feedback, reward, cost = serve(
+        problem, environment, decision, streams.fold_in(key, streams.ENVIRONMENT), t
+    )
+    state = policy.update(problem, state, decision, feedback)
+    tally = account(
+        tally, problem, environment, accounting, table, decision, feedback, reward, cost
+    )
+    return state, tally

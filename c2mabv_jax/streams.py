@@ -1,0 +1,67 @@
+"""Random streams: one threefry key per run and round, one stream per purpose.
+
+A run is named by its seed id alone: `run_key(root, seed)`, then `fold_in(run_key, round)`,
+then one stream per purpose. Nothing else enters, so a trajectory cannot depend on its
+neighbours in a batch, on the tile, on the device count or on where a sweep was resumed.
+
+Keys here are batches `[...]`; draws come out arm first, `[num, ...]`, which is the layout
+of the whole package (the long batch axis is the minor one). Both functions give the very
+bits that `jax.random` gives for the same operation (`fold_in`) or that the threefry
+counter (index, word) names (`uniforms`).
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.extend.random import threefry2x32_p
+
+# Purposes: what the world does, what the policy does, whether a graded answer satisfies.
+ENVIRONMENT, POLICY, SATISFACTION = 0, 1, 2
+
+
+def words(key: Array) -> tuple[Array, Array]:
+    """The two uint32 words of a (batch of) threefry key(s): `[...]` each."""
+    data = jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
+    return data[..., 0], data[..., 1]
+
+
+def _hash(key: Array, high: Array, low: Array) -> tuple[Array, Array]:
+    k0, k1 = words(key)
+    shape = jnp.broadcast_shapes(k0.shape, jnp.shape(high), jnp.shape(low))
+    k0, k1, high, low = (jnp.broadcast_to(v, shape) for v in (k0, k1, high, low))
+    return threefry2x32_p.bind(k0, k1, high.astype(jnp.uint32), low.astype(jnp.uint32))
+
+
+def fold_in(key: Array, data: Array | int) -> Array:
+    """`jax.random.fold_in` for a batch of keys `[...]` and data that broadcasts with it."""
+    low = jnp.asarray(data).astype(jnp.uint32)
+    first, second = _hash(key, jnp.zeros_like(low), low)
+    return jax.random.wrap_key_data(jnp.stack([first, second], axis=-1), impl="threefry2x32")
+
+
+def run_keys(root: Array, seeds: Array) -> Array:
+    """The key of each run: `fold_in(root, seed)`, `[...]` for seeds `[...]`."""
+    return fold_in(root, seeds)
+
+
+def uniforms(key: Array, num: int, dtype: jnp.dtype = jnp.float32) -> Array:
+    """Independent uniforms in [0, 1), `[num, ...]` for keys `[...]`.
+
+    Number i is word i mod 2 of the threefry block with counter (0, i // 2): every word of
+    a block is used, half the hashing of one block per number.
+    """
+    blocks = (num + 1) // 2
+    ndim = words(key)[0].ndim
+    counter = jnp.arange(blocks, dtype=jnp.uint32).reshape((blocks,) + (1,) * ndim)
+    first, second = _hash(key, jnp.zeros_like(counter), counter)
+    return jnp.concatenate([_to_unit(first, dtype), _to_unit(second, dtype)])[:num]
+
+
+def _to_unit(bits: Array, dtype: jnp.dtype) -> Array:
+    """Uniform in [0, 1) on a grid of 2^-23, exact in float32 and in float64."""
+    mantissa = (bits >> np.uint32(9)) | np.uint32(0x3F800000)
+    unit = jax.lax.bitcast_convert_type(mantissa, jnp.float32) - np.float32(1.0)
+    return unit.astype(dtype)
