@@ -83,11 +83,11 @@ class C2MABV:
 
     def init(self, problem: Problem) -> C2MABVState:
         """State before the first round."""
-        nothing = jnp.zeros((problem.num_arms,), bool)
+        some = jnp.arange(problem.num_arms) < problem.num_selected  # any set of N will do
         return C2MABVState(
             round=jnp.int32(1),
             estimates=empty(problem, squares=self.radius == "bernstein"),
-            edges=((nothing, nothing),) * len(reward_model(problem).lp_weights),
+            edges=((some, some),) * len(reward_model(problem).lp_weights),
         )
 
     def select(self, problem: Problem, state: C2MABVState, key: Array) -> Decision:

@@ -51,8 +51,8 @@ def solve_lp(
       num_selected: N (static), 1..K.
       budget: rho >= 0, scalar or `[...]`.
       at_most: sum z <= N instead of = N.
-      warm: `edge` of an earlier solution of a similar problem; saves steps, and leaves the
-        optimum what it is.
+      warm: `edge` of an earlier solution of a similar problem, or any two sets of the right
+        cardinality; saves steps, and leaves the optimum what it is.
 
     Returns:
       A `Solution` whose marginals have at most two fractional entries (more only where sets
