@@ -16,7 +16,7 @@ from jax import Array
 from c2mabv_jax.problem import Problem
 
 SMALLEST_UCB = 1e-6  # rewards are clipped here before a logarithm
-UNROLL_LIMIT = 32  # sums over more arms than this are left to the compiler
+UNROLL_LIMIT = 32  # more arms than this are combined by halving
 
 
 class RewardModel(NamedTuple):
@@ -56,24 +56,37 @@ def product_of_others(factors: Array) -> Array:
     return before * after
 
 
+def reduce_arms(combine: Callable[[Array, Array], Array], values: Array) -> Array:
+    """Combine over the arm axis in an order that the code fixes, not the compiler.
+
+    Every batch layout then rounds alike. Few arms are combined one after another (each step
+    is a cheap vector operation over the batch); many by halving.
+    """
+    if values.shape[0] <= UNROLL_LIMIT:
+        result = values[0]
+        for k in range(1, values.shape[0]):
+            result = combine(result, values[k])
+        return result
+    while values.shape[0] > 1:
+        half = values.shape[0] // 2
+        paired = combine(values[:half], values[half : 2 * half])
+        values = jnp.concatenate([paired, values[2 * half :]])
+    return values[0]
+
+
 def product(factors: Array) -> Array:
-    """prod over arms, multiplied in arm order so that every batch layout rounds alike."""
-    if factors.shape[0] > UNROLL_LIMIT:
-        return factors.prod(axis=0)
-    result = factors[0]
-    for k in range(1, factors.shape[0]):
-        result = result * factors[k]
-    return result
+    """prod over arms, `[...]`."""
+    return reduce_arms(jnp.multiply, factors)
 
 
 def total(terms: Array) -> Array:
-    """Sum over arms, added in arm order so that every batch layout rounds alike."""
-    if terms.shape[0] > UNROLL_LIMIT:
-        return terms.sum(axis=0)
-    result = terms[0]
-    for k in range(1, terms.shape[0]):
-        result = result + terms[k]
-    return result
+    """Sum over arms, `[...]`."""
+    return reduce_arms(jnp.add, terms)
+
+
+def largest(values: Array) -> Array:
+    """Maximum over arms, `[...]`."""
+    return reduce_arms(jnp.maximum, values)
 
 
 def _any_win(values: Array, selected: Array) -> Array:
@@ -176,10 +189,7 @@ def cascade_prefix(selected: Array, stops: Array, priority: Array) -> Array:
       observed, bool `[K, ...]`, a subset of `selected`.
     """
     ending = selected & stops
-    last = jnp.where(ending, priority, jnp.inf)
-    threshold = last[0]
-    for k in range(1, last.shape[0]):
-        threshold = jnp.minimum(threshold, last[k])
+    threshold = reduce_arms(jnp.minimum, jnp.where(ending, priority, jnp.inf))
     observed = []
     stopped = jnp.zeros(threshold.shape, bool)  # an equal-priority arm of lower index stopped it
     for k in range(selected.shape[0]):

@@ -25,7 +25,7 @@ from c2mabv_jax.relaxation.certificate import (
     Solution,
 )
 from c2mabv_jax.relaxation.topn import top_n
-from c2mabv_jax.rewards import total
+from c2mabv_jax.rewards import largest, total
 
 MAX_STEPS = 64
 
@@ -127,6 +127,15 @@ def solve_lp(
     carry = jax.lax.while_loop(unfinished, search, carry)
     (upper, cost_up, value_up), (lower, cost_low, value_low), converged, gap, _ = carry
 
+    # Ties can leave ends that are several swaps apart; a vertex mixes two neighbours.
+    more = lambda a, b: sum_over(a & ~b, jnp.ones(shape, jnp.int32)) > 1  # noqa: E731
+    apart = more(upper, lower) | more(lower, upper)
+    (upper, cost_up, value_up), (lower, cost_low, value_low) = jax.lax.cond(
+        jnp.any(apart & ~done),
+        lambda ends: _neighbours(*ends, weights, costs, budget, num_selected),
+        lambda ends: ends,
+        ((upper, cost_up, value_up), (lower, cost_low, value_low)),
+    )
     run = cost_up - cost_low
     weight = jnp.clip((budget - cost_low) / jnp.where(run > 0, run, 1), 0, 1)
     weight = jnp.where(slack, 1, jnp.where(infeasible, 0, weight)).astype(dtype)
@@ -152,8 +161,30 @@ def infeasibility(
     size = total(marginals) - num_selected
     size = jnp.maximum(size, 0) if at_most else jnp.abs(size)
     over = jnp.maximum(total(costs * marginals) - budget, 0)
-    outside = jnp.maximum(-marginals, marginals - 1).max(axis=0)
+    outside = largest(jnp.maximum(-marginals, marginals - 1))
     return jnp.maximum(jnp.maximum(size, over), jnp.maximum(outside, 0))
+
+
+def _neighbours(upper, lower, weights, costs, budget, num_selected):
+    """Move two tied ends towards each other until they differ by one swap (or one arm).
+
+    At the final price all arms in which the ends differ score alike, so every set on a path
+    of swaps from `lower` to `upper` is as good; two neighbours on it enclose the budget.
+    """
+    arms = jnp.arange(weights.shape[0]).reshape((-1,) + (1,) * (weights.ndim - 1))
+
+    def first(mask):
+        return arms == jnp.where(mask, arms, weights.shape[0]).min(axis=0)
+
+    def swap(_, ends):
+        (upper, *_), (lower, *_) = ends
+        middle = (lower & ~first(lower & ~upper)) | first(upper & ~lower)
+        cost = sum_over(middle, costs)
+        new = (middle, cost, sum_over(middle, weights))
+        above = cost > budget
+        return _choose(above, new, ends[0]), _choose(~above, new, ends[1])
+
+    return jax.lax.fori_loop(0, num_selected, swap, (upper, lower))
 
 
 def _choose(which: Array, new: tuple, old: tuple) -> tuple:

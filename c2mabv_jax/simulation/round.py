@@ -11,7 +11,7 @@ from c2mabv_jax import streams, sums
 from c2mabv_jax.policies.base import Decision, Feedback, Policy, State
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import INFEASIBLE, NOT_CONVERGED
-from c2mabv_jax.rewards import cascade_prefix, reward_model
+from c2mabv_jax.rewards import cascade_prefix, reduce_arms, reward_model, total
 
 
 class Tally(NamedTuple):
@@ -95,7 +95,7 @@ def serve(
     reward = model.of_set(outcome.reward, selected)
     cost = jnp.where(billed, outcome.cost, 0)
     feedback = Feedback(outcome.reward, outcome.cost, observed, billed)
-    return feedback, reward, sum_over_arms(cost)
+    return feedback, reward, total(cost)
 
 
 def success(problem: Problem, environment: Any, reward: Array, key: Array) -> Array:
@@ -148,7 +148,7 @@ def account(
         wrong = (decision.bounds.reward_ucb < mean_reward) | (
             decision.bounds.cost_lcb > mean_cost
         )
-        changes["uncovered"] = tally.uncovered + wrong.any(axis=0)
+        changes["uncovered"] = tally.uncovered + reduce_arms(jnp.logical_or, wrong)
     if tally.marginals is not None:
         changes["marginals"] = sums.add(tally.marginals, decision.marginals)
     return tally._replace(
@@ -178,13 +178,6 @@ def lift(values: Array, ndim: int) -> Array:
     """Give `[K]` trailing axes so that it broadcasts with `[K, ...]` of rank `ndim`."""
     values = jnp.asarray(values)
     return values.reshape(values.shape + (1,) * (ndim - values.ndim))
-
-
-def sum_over_arms(values: Array) -> Array:
-    """Sum over the arm axis in arm order."""
-    from c2mabv_jax.rewards import total
-
-    return total(values)
 
 
 def play(

@@ -22,7 +22,7 @@ from c2mabv_jax.simulation.round import Accounting, Tally
 from c2mabv_jax.simulation.tile import run_tile
 
 LANE_QUANTUM = 64  # tiles are whole multiples of this, so every lane meets the same code
-DEFAULT_TILE = {"cpu": 1024, "gpu": 65536, "tpu": 16384}
+DEFAULT_TILE = {"cpu": 512, "gpu": 65536, "tpu": 16384}
 
 
 def simulate(
@@ -129,7 +129,7 @@ def at_horizon(policy: Policy, horizon: int) -> Policy:
 
 def tile_width(tile: int | None, num_seeds: int) -> int:
     """Lanes of a tile: what is asked or suits the backend, no wider than the seeds need."""
-    width = tile or DEFAULT_TILE.get(jax.default_backend(), 1024)
+    width = tile or DEFAULT_TILE.get(jax.default_backend(), 512)
     needed = math.ceil(num_seeds / LANE_QUANTUM) * LANE_QUANTUM
     return min(width, needed)
 
