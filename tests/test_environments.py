@@ -28,6 +28,11 @@ def make_keys(num: int, seed: int = 0) -> jax.Array:
     return streams.run_keys(jax.random.key(seed), jnp.arange(num))
 
 
+def as_drawn(values) -> np.ndarray:
+    """Values in the precision of draws, float32 or float64."""
+    return np.asarray(values, jnp.result_type(float))
+
+
 def draw(environment, num: int = DRAWS, seed: int = 0):
     outcome = jax.jit(lambda e, k: e.sample(k, 1))(environment, make_keys(num, seed))
     return np.asarray(outcome.reward, np.float64), np.asarray(outcome.cost, np.float64)
@@ -68,7 +73,7 @@ def test_moments(law):
     assert_mean(reward, mean, comparisons=6)
     if law != "constant":
         assert_mean((reward - mean[:, None]) ** 2, variance, comparisons=6)
-    np.testing.assert_array_equal(cost, np.float32(COSTS)[:, None] * np.ones(DRAWS))
+    np.testing.assert_array_equal(cost, as_drawn(COSTS)[:, None] * np.ones(DRAWS))
 
 
 def test_beta_follows_the_law_in_distribution():
@@ -108,7 +113,7 @@ def test_levels_with_own_probabilities():
     reward, _ = draw(environments.synthetic(mean_cost=COSTS, reward=law, cost="constant"))
     assert (reward[1] == 0).all() and (reward[2] == 0.5).all()
     for level, probability in zip((0, 0.1, 0.5), chance[0], strict=True):
-        share = np.mean(reward[0] == np.float32(level))
+        share = np.mean(reward[0] == as_drawn(level))
         error = math.sqrt(probability * (1 - probability) / DRAWS)
         assert abs(share - probability) < stats.norm.isf(FALSE_ALARM / 6) * error
 
@@ -164,8 +169,8 @@ def test_bernoulli_pair_is_one_draw():
     keys = make_keys(64)
     outcome = environments.synthetic(MEANS, COSTS).sample(keys, 1)
     uniform = streams.uniforms(keys, 6)
-    np.testing.assert_array_equal(outcome.reward, uniform[:3] < np.float32(MEANS)[:, None])
-    np.testing.assert_array_equal(outcome.cost, uniform[3:] < np.float32(COSTS)[:, None])
+    np.testing.assert_array_equal(outcome.reward, uniform[:3] < as_drawn(MEANS)[:, None])
+    np.testing.assert_array_equal(outcome.cost, uniform[3:] < as_drawn(COSTS)[:, None])
 
 
 def test_constants_draw_nothing():

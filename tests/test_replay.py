@@ -18,7 +18,7 @@ from scipy import stats
 from c2mabv_jax import environments, streams
 from c2mabv_jax.environments.logs import LogError, read_log
 
-REAL = Path(__file__).parents[2] / "shared/data/routerbench_sub/routerbench_sub.csv"
+REAL = Path(__file__).parent.parent.parent / "shared/data/routerbench_sub/routerbench_sub.csv"
 MODELS = ("gpt", "llama|7b", "qwen")
 FALSE_ALARM = 1e-6
 
