@@ -1,0 +1,151 @@
+"""What baselines share: state, choice by index, choice by LP, a purse, checks of numbers."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from c2mabv_jax import streams, sums
+from c2mabv_jax.confidence import Bounds
+from c2mabv_jax.policies import local_server, scheduling_cloud
+from c2mabv_jax.policies.base import Decision, Feedback
+from c2mabv_jax.policies.estimates import Estimates, empty, observe
+from c2mabv_jax.problem import Problem, ProblemError, is_traced
+from c2mabv_jax.relaxation import top_n
+from c2mabv_jax.rewards import reward_model, total
+
+SMALLEST_COST = 1e-6  # costs are raised to this before they divide
+
+
+class Learned(NamedTuple):
+    """State of a policy that learns means.
+
+    Attributes:
+      round: t, the round to come, int32 `[...]`.
+      estimates: counts and sums, `[K, ...]`.
+      edges: warm starts of the LP, bool `[K, ...]` pairs; None where none is solved.
+    """
+
+    round: Array
+    estimates: Estimates
+    edges: local_server.Edges | None = None
+
+
+def start(problem: Problem, lp: bool, squares: bool = False) -> Learned:
+    """State before the first round; `lp` when the policy solves the relaxed problem."""
+    some = jnp.arange(problem.num_arms) < problem.num_selected
+    edges = ((some, some),) * len(reward_model(problem).lp_weights) if lp else None
+    return Learned(jnp.int32(1), empty(problem, squares), edges)
+
+
+def learn(state: Learned, decision: Decision, feedback: Feedback) -> Learned:
+    """State after one more round of feedback."""
+    edges = state.edges if decision.warm is None else decision.warm
+    return Learned(state.round + 1, observe(state.estimates, feedback), edges)
+
+
+def by_index(problem: Problem, index: Array, estimates: Estimates, bounds: Bounds) -> Decision:
+    """Play the N largest indices; with `at_most` only positive ones count."""
+    selected = top_n(index, problem.num_selected, positive=problem.at_most)
+    return Decision(
+        selected=selected,
+        marginals=selected.astype(index.dtype),
+        priority=local_server.cascade_priority(problem, estimates, bounds),
+        bounds=bounds,
+    )
+
+
+def by_lp(problem: Problem, key: Array, values: Bounds, state: Learned) -> Decision:
+    """Solve the relaxed problem as if `values` were true, and round its solution."""
+    solution, edges = local_server.relax(problem, values, state.edges)
+    return Decision(
+        selected=scheduling_cloud.round_marginals(problem, key, solution.marginals),
+        marginals=solution.marginals,
+        priority=local_server.cascade_priority(problem, state.estimates, values),
+        certificate=solution.certificate,
+        warm=edges,
+    )
+
+
+def means(estimates: Estimates) -> Bounds:
+    """Empirical means as bounds; an arm never observed counts as reward 1 and cost 0."""
+    (reward, cost), (seen, billed) = estimates.means(), estimates.counts
+    return Bounds(jnp.where(seen > 0, reward, 1), jnp.where(billed > 0, cost, 0))
+
+
+def additive(problem: Problem, values: Array) -> Array:
+    """Rewards as weights that add up: the first linear objective of the reward model."""
+    return reward_model(problem).lp_weights[0](values)
+
+
+def own_key(key: Array, purpose: int) -> Array:
+    """A stream of the policy's own, apart from the numbers that rounding takes from `key`."""
+    return streams.fold_in(key, (1 << 16) + purpose)
+
+
+def billed_cost(feedback: Feedback) -> Array:
+    """Y(S_t), what the round cost, `[...]`."""
+    billed = feedback.observed if feedback.billed is None else feedback.billed
+    return total(jnp.where(billed, feedback.cost, 0))
+
+
+def cheapest(problem: Problem, costs: Array) -> Array:
+    """The least costly legal set: the N cheapest arms, or none with `at_most`."""
+    if problem.at_most:
+        return jnp.zeros(costs.shape, bool)
+    return top_n(-costs, problem.num_selected)
+
+
+class Purse(NamedTuple):
+    """State of a policy that learns means and counts its money.
+
+    Attributes:
+      learned: round, estimates, warm starts.
+      spent: billed cost so far, compensated sum `[...]`.
+    """
+
+    learned: Learned
+    spent: sums.Sum
+
+
+def pay(purse: Purse, decision: Decision, feedback: Feedback) -> Purse:
+    """The purse after one more round."""
+    spent = sums.add(purse.spent, billed_cost(feedback))
+    return Purse(learn(purse.learned, decision, feedback), spent)
+
+
+def stop_when_spent(
+    problem: Problem, purse: Purse, horizon: Any, costs: Array, decision: Decision
+) -> Decision:
+    """The decision, or the cheapest set once one more round could overdraw rho T.
+
+    Knapsack bandits stop there; a round that must be served is served as cheaply as it can
+    be. Without a horizon (None) nothing stops.
+    """
+    if horizon is None:
+        return decision
+    broke = purse.spent.high > problem.budget * horizon - problem.num_selected
+    last = cheapest(problem, costs)
+    return decision._replace(
+        selected=jnp.where(broke, last, decision.selected),
+        marginals=jnp.where(broke, last, decision.marginals),
+    )
+
+
+def check(field: str, value: Any, low: float = 0.0, high: float = np.inf) -> None:
+    """Raise unless `value` is None, traced, or finite numbers in [low, high]."""
+    if value is None or is_traced(value):
+        return
+    numbers = np.asarray(value, np.float64)
+    if not (np.isfinite(numbers) & (numbers >= low) & (numbers <= high)).all():
+        asked = f"{low:g} or more" if high == np.inf else f"from {low:g} to {high:g}"
+        raise ProblemError(f"{field} = {value!r}: give a finite number, {asked}")
+
+
+def choose_from(field: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """Raise unless `value` is one of the allowed words."""
+    if value not in allowed:
+        raise ProblemError(f"{field} = {value!r}: choose one of " + ", ".join(allowed))
