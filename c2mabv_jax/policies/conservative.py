@@ -1,0 +1,99 @@
+"""Conservative: optimistic about rewards, pessimistic about costs, with forced exploration.
+
+The LP of C2MAB-V with the cost bound on the other side, c_ucb = min(1, mean + alpha_cost w):
+while the bounds hold, the relaxed solution is within the true budget. This project's own
+(the mirror of C2MAB-V). Pessimism alone can lock in: the cost bound of an arm that is not
+played never shrinks. So an arm observed fewer than `explore` sqrt(t) times is played.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from c2mabv_jax import confidence
+from c2mabv_jax.confidence import Bounds
+from c2mabv_jax.policies.base import Decision, Feedback, register
+from c2mabv_jax.policies.common import Learned, by_lp, check, learn, start
+from c2mabv_jax.problem import Problem
+from c2mabv_jax.relaxation import top_n
+from c2mabv_jax.rewards import reduce_arms
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Conservative:
+    """C2MAB-V with pessimistic costs.
+
+    A forced round plays the least observed arm (ties: lower index) with the N - 1 arms of
+    least pessimistic cost, alone with `at_most`, and a cascade asks it first. Where even the
+    N cheapest pessimistic costs exceed the budget they are played, and counted as a fallback.
+    The bounds in a decision are the optimistic ones of C2MAB-V.
+
+    Attributes:
+      alpha_reward, alpha_cost: factors on the radii.
+      delta: confidence parameter in (0, 1).
+      explore: forced observations of every arm by round t, in units of sqrt(t); 0 for none.
+    """
+
+    alpha_reward: Any = 1.0
+    alpha_cost: Any = 1.0
+    delta: Any = 0.05
+    explore: Any = 0.3
+
+    def __post_init__(self) -> None:
+        for field in ("alpha_reward", "alpha_cost", "explore"):
+            check(field, getattr(self, field))
+        check("delta", self.delta, 1e-300, 1)
+
+    def init(self, problem: Problem) -> Learned:
+        """State before the first round."""
+        return start(problem, lp=True)
+
+    def select(self, problem: Problem, state: Learned, key: Array) -> Decision:
+        """The LP at pessimistic costs, unless some arm is due for exploration."""
+        optimistic, cost_ucb = self.bounds(problem, state)
+        decision = by_lp(problem, key, Bounds(optimistic.reward_ucb, cost_ucb), state)
+        count = state.estimates.count
+        least = top_n(-count, 1)  # both means of an arm are known at least this well
+        due = reduce_arms(jnp.minimum, count) < self.explore * jnp.sqrt(
+            state.round.astype(cost_ucb.dtype)
+        )
+        forced = least
+        if not problem.at_most:
+            forced = top_n(jnp.where(least, jnp.inf, -cost_ucb), problem.num_selected)
+        priority = decision.priority
+        if problem.cascading:
+            if priority is None:  # given order
+                arms = jnp.arange(problem.num_arms, dtype=cost_ucb.dtype)
+                priority = arms.reshape((-1,) + (1,) * (count.ndim - 1))
+            priority = jnp.where(due & least, -jnp.inf, priority)
+        return decision._replace(
+            selected=jnp.where(due, forced, decision.selected),
+            marginals=jnp.where(due, forced, decision.marginals),
+            priority=priority,
+            bounds=optimistic,
+        )
+
+    def bounds(self, problem: Problem, state: Learned) -> tuple[Bounds, Array]:
+        """Optimistic bounds and the pessimistic cost, `[K, ...]`."""
+        (mean, mean_cost), (seen, billed) = state.estimates.means(), state.estimates.counts
+        radius = [
+            confidence.hoeffding_radius(state.round, n, problem.num_arms, self.delta)
+            for n in (seen, billed)
+        ]
+        width, cost_width = (
+            jnp.where(jnp.isinf(w), jnp.inf, alpha * w)
+            for alpha, w in zip((self.alpha_reward, self.alpha_cost), radius, strict=True)
+        )
+        optimistic = confidence.optimistic(mean, width, mean_cost, cost_width)
+        return optimistic, jnp.minimum(1, mean_cost + cost_width)
+
+    def update(
+        self, problem: Problem, state: Learned, decision: Decision, feedback: Feedback
+    ) -> Learned:
+        """Learn from the observed arms."""
+        return learn(state, decision, feedback)
