@@ -1,0 +1,114 @@
+"""Ratio indices: most optimistic reward per optimistic cost (omega-UCB, ratio-CUCB).
+
+omega-UCB (Heyden, Arzamasov, Fouche, Boehm, KDD 2024; formulas as in their public code): with
+z = sqrt(2 r ln t), t the round to come, and eta = min(1, variance / (m (1 - m))) for outcomes
+that are not binary (1 before 30 observations), the bounds are the Wilson interval
+(n m + z^2/2)/(n + z^2) -+ z/(n + z^2) sqrt(n m (1 - m) + z^2/4), z scaled by sqrt(eta).
+ratio-CUCB (fKUBE style, Tran-Thanh et al. 2012) takes the UCB1 bounds instead. Both
+were made for single arms; sets of N are this project's own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+import jax.numpy as jnp
+from jax import Array
+
+from c2mabv_jax import confidence, sums
+from c2mabv_jax.confidence import Bounds
+from c2mabv_jax.policies import common
+from c2mabv_jax.policies.base import Decision, Feedback, register
+from c2mabv_jax.problem import Problem
+
+MIN_SAMPLES = 30  # a variance from fewer observations is not trusted
+
+
+def wilson(mean: Array, count: Array, z: Array) -> tuple[Array, Array]:
+    """Wilson interval `[K, ...]`; all of [0, 1] where nothing was observed."""
+    n = count.astype(mean.dtype)
+    denominator = jnp.maximum(n + z**2, 1e-30)
+    centre = (n * mean + z**2 / 2) / denominator
+    half = z / denominator * jnp.sqrt(jnp.maximum(n * mean * (1 - mean), 0) + z**2 / 4)
+    low = jnp.where(count > 0, jnp.maximum(centre - half, 0), 0)
+    return low, jnp.where(count > 0, jnp.minimum(centre + half, 1), 1)
+
+
+def shrinkage(mean: Array, variance: Array, count: Array) -> Array:
+    """eta, the variance as a share of that of a binary outcome with this mean, `[K, ...]`."""
+    binary = mean * (1 - mean)
+    known = (binary > 0) & (count >= MIN_SAMPLES)
+    return jnp.where(known, jnp.clip(variance / jnp.where(known, binary, 1), 0, 1), 1)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class OmegaUCB:
+    """The N largest U_k / max(L_k, 1e-6), whatever the budget per round.
+
+    All indices are positive: N arms with `at_most` too. AIC takes U as it is. The budget
+    matters when the money of all rounds is gone: see `stop_when_spent`.
+
+    Attributes:
+      r: exploration of the Wilson bounds; 1 in theory, 1/4 in the authors' experiments.
+      bound: "wilson" (omega-UCB) or "ucb1" (ratio-CUCB, radius sqrt(1.5 ln t / n)).
+      binary: eta = 1, as for outcomes of 0 and 1; False estimates it (omega*-UCB).
+      stop: whether to stop when the budget of all rounds is spent.
+      horizon: T, told by `at_horizon`; None never stops.
+    """
+
+    r: Any = 0.25
+    bound: Literal["wilson", "ucb1"] = dataclasses.field(
+        default="wilson", metadata={"static": True}
+    )
+    binary: bool = dataclasses.field(default=False, metadata={"static": True})
+    stop: bool = dataclasses.field(default=True, metadata={"static": True})
+    horizon: Any = None
+
+    def __post_init__(self) -> None:
+        common.check("r", self.r)
+        common.check("horizon", self.horizon, 1)
+        common.choose_from("bound", self.bound, ("wilson", "ucb1"))
+
+    def at_horizon(self, horizon: Any) -> OmegaUCB:
+        """The policy told how many rounds it will play, if it cares."""
+        return dataclasses.replace(self, horizon=horizon) if self.stop else self
+
+    def init(self, problem: Problem) -> common.Purse:
+        """State before the first round."""
+        squares = self.bound == "wilson" and not self.binary
+        return common.Purse(common.start(problem, lp=False, squares=squares), sums.zero(()))
+
+    def bounds(self, state: common.Purse) -> Bounds:
+        """Optimistic reward and cost, `[K, ...]`."""
+        t, estimates, _ = state.learned
+        (mean, mean_cost), (count, cost_count) = estimates.means(), estimates.counts
+        if self.bound == "ucb1":
+            widths = [confidence.ucb1_radius(t, n) for n in (count, cost_count)]
+            return confidence.optimistic(mean, widths[0], mean_cost, widths[1])
+        z = jnp.sqrt(2 * self.r * jnp.log(t.astype(mean.dtype)))
+        scaled = [z, z]
+        if not self.binary:
+            variances = estimates.variances()
+            scaled = [
+                z * jnp.sqrt(shrinkage(*of_arm))
+                for of_arm in zip((mean, mean_cost), variances, (count, cost_count), strict=True)
+            ]
+        upper = wilson(mean, count, scaled[0])[1]
+        return Bounds(upper, wilson(mean_cost, cost_count, scaled[1])[0])
+
+    def select(self, problem: Problem, state: common.Purse, key: Array) -> Decision:
+        """The N largest ratios."""
+        del key
+        bounds = self.bounds(state)
+        index = bounds.reward_ucb / jnp.maximum(bounds.cost_lcb, common.SMALLEST_COST)
+        decision = common.by_index(problem, index, state.learned.estimates, bounds)
+        horizon = self.horizon if self.stop else None
+        return common.stop_when_spent(problem, state, horizon, bounds.cost_lcb, decision)
+
+    def update(
+        self, problem: Problem, state: common.Purse, decision: Decision, feedback: Feedback
+    ) -> common.Purse:
+        """Learn from the observed arms, and count the money."""
+        return common.pay(state, decision, feedback)
