@@ -1,0 +1,1 @@
+"""Optima, bounds, predictions, statistics of claims."""
