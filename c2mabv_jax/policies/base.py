@@ -47,6 +47,7 @@ class Decision(NamedTuple):
       certificate: evidence of the relaxed solution, entries `[...]`; None without one.
       bounds: the confidence bounds used, entries `[K, ...]`; None without any.
       warm: where the relaxed solution lay, for the next round's solve; None without one.
+      sent: messages the local server sent to the cloud, int32 `[...]`; None means none.
     """
 
     selected: Array
@@ -55,6 +56,7 @@ class Decision(NamedTuple):
     certificate: Certificate | None = None
     bounds: Bounds | None = None
     warm: Any = None
+    sent: Array | int | None = None
 
 
 @runtime_checkable

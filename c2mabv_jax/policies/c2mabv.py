@@ -90,18 +90,25 @@ class C2MABV:
             edges=((some, some),) * len(reward_model(problem).lp_weights),
         )
 
-    def select(self, problem: Problem, state: C2MABVState, key: Array) -> Decision:
-        """One round of both tiers: relax at the local server, round in the cloud."""
+    def relax(self, problem: Problem, state: C2MABVState) -> Decision:
+        """Local server: bounds and relaxed solution; `selected` is still empty."""
         bound = self.bounds(problem, state)
         solution, edges = local_server.relax(problem, bound, state.edges, self.solver)
         return Decision(
-            selected=scheduling_cloud.round_marginals(problem, key, solution.marginals),
+            selected=jnp.zeros(solution.marginals.shape, bool),
             marginals=solution.marginals,
             priority=local_server.cascade_priority(problem, state.estimates, bound),
             certificate=solution.certificate,
             bounds=bound,
             warm=edges,
+            sent=1,
         )
+
+    def select(self, problem: Problem, state: C2MABVState, key: Array) -> Decision:
+        """One round of both tiers: relax at the local server, round in the cloud."""
+        relaxed = self.relax(problem, state)
+        selected = scheduling_cloud.round_marginals(problem, key, relaxed.marginals)
+        return relaxed._replace(selected=selected)
 
     def bounds(self, problem: Problem, state: C2MABVState):
         """The confidence bounds `[K, ...]` for the round to come."""

@@ -37,8 +37,8 @@ def to_dataset(
       best fixed set within the budget. lagrangian_regret: regret + multiplier x (expected
       cost of the selected sets - t x budget). expected_cost: mean cost of the selected sets
       under the true means, per round. pulls: rounds in which an LLM was selected; count: in
-      which its reward was observed. fallback, unconverged: rounds; gap, feasibility: worst
-      certificate so far.
+      which its reward was observed. fallback, unconverged: rounds; messages: from the local
+      server to the cloud; gap, feasibility: worst certificate so far.
     """
     t = rounds.astype(np.float64)[:, None]
     scale = float(environment.cost_scale)
@@ -75,6 +75,7 @@ def to_dataset(
         ),
         "fallback": (runs, np.asarray(tally.fallbacks).T, {"units": "rounds"}),
         "unconverged": (runs, np.asarray(tally.unconverged).T, {"units": "rounds"}),
+        "messages": (runs, np.asarray(tally.messages).T, {"units": "messages"}),
         "gap": (runs, np.asarray(tally.gap).T, {"units": "relaxed objective"}),
         "feasibility": (runs, np.asarray(tally.feasibility).T, {"units": "scaled cost or arms"}),
     }
@@ -134,16 +135,16 @@ def configuration(problem: Problem, environment: Any, policy: Any) -> dict[str, 
     return {
         "problem": plain(problem),
         "environment": environment.describe(),
-        "policy": {"name": type(policy).__name__, **plain(policy)},
+        "policy": plain(policy),
     }
 
 
-def plain(thing: Any) -> dict[str, Any]:
-    """Fields of a dataclass as plain JSON types."""
-    fields = {}
-    for field in dataclasses.fields(thing):
-        value = getattr(thing, field.name)
-        if hasattr(value, "tolist"):
-            value = np.asarray(value).tolist()
-        fields[field.name] = value
-    return fields
+def plain(thing: Any) -> Any:
+    """A value as plain JSON types; dataclasses become tables of their fields."""
+    if dataclasses.is_dataclass(thing):
+        table = {} if isinstance(thing, Problem) else {"name": type(thing).__name__}
+        fields = {f.name: plain(getattr(thing, f.name)) for f in dataclasses.fields(thing)}
+        return {**table, **fields}
+    if isinstance(thing, tuple | list):
+        return [plain(item) for item in thing]
+    return np.asarray(thing).tolist() if hasattr(thing, "tolist") else thing

@@ -24,6 +24,7 @@ class Tally(NamedTuple):
       expected: sum of r(S_t; environment); None where counts give it exactly.
       fallbacks: rounds whose relaxed problem had no feasible point, int32 `[...]`.
       unconverged: rounds whose solver met its step limit, int32 `[...]`.
+      messages: messages from the local server to the cloud, int32 `[...]`.
       gap, feasibility: worst certificate of the run, `[...]`.
       uncovered: rounds in which some bound was on the wrong side of its mean, int32 `[...]`;
         None unless asked for.
@@ -37,6 +38,7 @@ class Tally(NamedTuple):
     expected: sums.Sum | None
     fallbacks: Array
     unconverged: Array
+    messages: Array
     gap: Array
     feasibility: Array
     uncovered: Array | None
@@ -69,6 +71,7 @@ def empty_tally(problem: Problem, accounting: Accounting) -> Tally:
         expected=sums.zero(scalar) if accounting.expected in ("formula", "table") else None,
         fallbacks=whole(scalar),
         unconverged=whole(scalar),
+        messages=whole(scalar),
         gap=jnp.zeros(scalar),
         feasibility=jnp.zeros(scalar),
         uncovered=whole(scalar) if accounting.coverage else None,
@@ -140,6 +143,8 @@ def account(
             "gap": jnp.maximum(tally.gap, certificate.gap),
             "feasibility": jnp.maximum(tally.feasibility, residual),
         }
+    if decision.sent is not None:
+        changes["messages"] = tally.messages + decision.sent
     if tally.uncovered is not None and decision.bounds is not None:
         shape = selected.shape
         mean_reward, mean_cost = (
