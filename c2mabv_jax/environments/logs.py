@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from c2mabv_jax.problem import ProblemError
+
 MISSING = frozenset({"", "na", "n/a", "null", "none"})
 ALIASES = {
     "query": ("query", "query_id", "prompt_id", "question_id", "sample_id", "id"),
@@ -32,7 +34,7 @@ _WIDE = re.compile(r"(score|cost)(?:_([A-Za-z]+))?\|(.+)", re.DOTALL)
 _LONG_COST = re.compile(r"(?:total_)?cost_([a-z]+)")
 
 
-class LogError(ValueError):
+class LogError(ProblemError):
     """A log that cannot be read; one line that names file, place and fix."""
 
 

@@ -17,6 +17,7 @@ from c2mabv_jax.confidence import RADII, Radius
 from c2mabv_jax.policies import local_server, scheduling_cloud
 from c2mabv_jax.policies.base import Decision, Feedback, register
 from c2mabv_jax.policies.estimates import Estimates, empty, observe
+from c2mabv_jax.policies.forgetting import Discounted, Windowed
 from c2mabv_jax.problem import Problem, ProblemError, is_traced
 from c2mabv_jax.rewards import reward_model
 
@@ -26,12 +27,12 @@ class C2MABVState(NamedTuple):
 
     Attributes:
       round: t, the round to come, int32 scalar or `[...]`.
-      estimates: counts and sums, `[K, ...]`.
+      estimates: counts and sums, `[K, ...]` (or what remembers less, see `forgetting`).
       edges: where the last relaxed solutions lay, bool `[K, ...]` pairs (warm start).
     """
 
     round: Array
-    estimates: Estimates
+    estimates: Any
     edges: local_server.Edges
 
 
@@ -46,6 +47,9 @@ class C2MABV:
       delta: confidence parameter in (0, 1), or "1/T" (needs `at_horizon`; `simulate` does it).
       solver: "exact" (parametric LP) or "projected_gradient".
       radius: "hoeffding" (C2MAB-V), "anytime", "ucb1", "bernstein" or "kl".
+      discount: factor per round on what was learned, in (0, 1), for changing worlds; None
+        remembers everything.
+      window: rounds remembered, for changing worlds; None remembers everything.
 
     Example:
       >>> policy = C2MABV(alpha_reward=0.3, alpha_cost=0.05)
@@ -60,7 +64,18 @@ class C2MABV:
     solver: local_server.Solver = dataclasses.field(default="exact", metadata={"static": True})
     radius: Radius = dataclasses.field(default="hoeffding", metadata={"static": True})
 
+    discount: Any = None
+    window: Any = None
+
     def __post_init__(self) -> None:
+        if self.discount is not None and self.window is not None:
+            raise ProblemError("window: give either discount or window, not both")
+        if self._forgets and self.radius == "bernstein":
+            raise ProblemError("radius = 'bernstein': needs the whole past; leave out discount")
+        if self.discount is not None and not is_traced(self.discount) and not 0 < float(self.discount) < 1:
+            raise ProblemError(f"discount = {self.discount!r}: give a number in (0, 1)")
+        if self.window is not None and not is_traced(self.window) and not float(self.window) >= 1:
+            raise ProblemError(f"window = {self.window!r}: give a number of rounds, 1 or more")
         for field, allowed in (("solver", ("exact", "projected_gradient")), ("radius", RADII)):
             value = getattr(self, field)
             if value not in allowed:
@@ -86,9 +101,20 @@ class C2MABV:
         some = jnp.arange(problem.num_arms) < problem.num_selected  # any set of N will do
         return C2MABVState(
             round=jnp.int32(1),
-            estimates=empty(problem, squares=self.radius == "bernstein"),
+            estimates=self._nothing(problem),
             edges=((some, some),) * len(reward_model(problem).lp_weights),
         )
+
+    @property
+    def _forgets(self) -> bool:
+        return self.discount is not None or self.window is not None
+
+    def _nothing(self, problem: Problem) -> Estimates | Discounted | Windowed:
+        if self.discount is not None:
+            return Discounted.empty(problem)
+        if self.window is not None:
+            return Windowed.empty(problem)
+        return empty(problem, squares=self.radius == "bernstein")
 
     def relax(self, problem: Problem, state: C2MABVState) -> Decision:
         """Local server: bounds and relaxed solution; `selected` is still empty."""
@@ -97,7 +123,7 @@ class C2MABV:
         return Decision(
             selected=jnp.zeros(solution.marginals.shape, bool),
             marginals=solution.marginals,
-            priority=local_server.cascade_priority(problem, state.estimates, bound),
+            priority=local_server.cascade_priority(problem, self._remembered(state), bound),
             certificate=solution.certificate,
             bounds=bound,
             warm=edges,
@@ -114,10 +140,15 @@ class C2MABV:
         """The confidence bounds `[K, ...]` for the round to come."""
         if isinstance(self.delta, str):
             raise ProblemError("delta = '1/T' needs a horizon: call policy.at_horizon(T) first")
+        t = state.round
+        if self.window is not None:
+            t = jnp.minimum(t, self.window)
+        elif self.discount is not None:
+            t = jnp.minimum(t, 1 / (1 - self.discount))
         return local_server.bounds(
             problem,
-            state.estimates,
-            state.round,
+            self._remembered(state),
+            t,
             self.alpha_reward,
             self.alpha_cost,
             self.delta,
@@ -129,4 +160,13 @@ class C2MABV:
     ) -> C2MABVState:
         """Learn from the observed arms; the last solution is the next warm start."""
         edges = state.edges if decision.warm is None else decision.warm
-        return C2MABVState(state.round + 1, observe(state.estimates, feedback), edges)
+        if self.discount is not None:
+            estimates = state.estimates.observe(feedback, self.discount)
+        elif self.window is not None:
+            estimates = state.estimates.observe(feedback, self.window)
+        else:
+            estimates = observe(state.estimates, feedback)
+        return C2MABVState(state.round + 1, estimates, edges)
+
+    def _remembered(self, state: C2MABVState):
+        return state.estimates.remembered() if self._forgets else state.estimates

@@ -82,7 +82,7 @@ class ThompsonSampling:
         """Count the outcomes, made binary by the coins of the round."""
         edges, coins = decision.warm
         for_reward, for_cost = coins[: problem.num_arms], coins[problem.num_arms :]
-        dtype = coins.dtype
+        dtype = feedback.reward.dtype
         binary = feedback._replace(
             reward=(for_reward < feedback.reward).astype(dtype),
             cost=(for_cost < feedback.cost).astype(dtype),

@@ -1,0 +1,124 @@
+"""Estimates that forget, so that confidence bounds follow a changing world.
+
+Discounted sums (D-UCB) and a sliding window (SW-UCB) after Garivier and Moulines 2011; the
+logarithm of the radius stops growing at the effective memory. No guarantee of THEORY
+section 1 holds for them. Both have the interface of `estimates.Estimates`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from c2mabv_jax.policies.base import Feedback
+from c2mabv_jax.problem import Problem
+
+BLOCKS = 16  # a window slides in steps of a sixteenth of its length
+
+
+class Weighted(NamedTuple):
+    """Weighted counts and sums of each arm, float `[K, ...]` (or `[BLOCKS, K, ...]`)."""
+
+    count: Array
+    cost_count: Array
+    reward: Array
+    cost: Array
+
+    @property
+    def counts(self) -> tuple[Array, Array]:
+        """Effective observations of reward and of cost."""
+        return self.count, self.cost_count
+
+    def means(self) -> tuple[Array, Array]:
+        """Weighted means `[K, ...]`, 0 where nothing is remembered."""
+        return _ratio(self.reward, self.count), _ratio(self.cost, self.cost_count)
+
+
+def _ratio(total: Array, count: Array) -> Array:
+    return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), 0)
+
+
+def news(feedback: Feedback) -> Weighted:
+    """One round of feedback as weighted sums."""
+    billed = feedback.observed if feedback.billed is None else feedback.billed
+    dtype = feedback.reward.dtype
+    return Weighted(
+        feedback.observed.astype(dtype),
+        billed.astype(dtype),
+        jnp.where(feedback.observed, feedback.reward, 0),
+        jnp.where(billed, feedback.cost, 0),
+    )
+
+
+def _nothing(shape: tuple[int, ...]) -> Weighted:
+    return Weighted(*(jnp.zeros(shape) for _ in Weighted._fields))
+
+
+class Discounted(NamedTuple):
+    """Every round, what was remembered weighs `discount` times what it did.
+
+    Attributes:
+      sums: weighted sums `[K, ...]`.
+    """
+
+    sums: Weighted
+
+    @classmethod
+    def empty(cls, problem: Problem) -> Discounted:
+        """Nothing observed yet."""
+        return cls(_nothing((problem.num_arms,)))
+
+    def remembered(self) -> Weighted:
+        """What bounds are computed from."""
+        return self.sums
+
+    def observe(self, feedback: Feedback, discount: Any) -> Discounted:
+        """After one more round."""
+        fresh = news(feedback)
+        return Discounted(jax.tree.map(lambda old, new: discount * old + new, self.sums, fresh))
+
+
+class Windowed(NamedTuple):
+    """The last `window` rounds, in blocks; between 15/16 and all of the window is held.
+
+    Attributes:
+      round: rounds seen, int32 `[...]`.
+      blocks: sums per block, `[BLOCKS, K, ...]`, a ring.
+    """
+
+    round: Array
+    blocks: Weighted
+
+    @classmethod
+    def empty(cls, problem: Problem) -> Windowed:
+        """Nothing observed yet."""
+        return cls(jnp.int32(0), _nothing((BLOCKS, problem.num_arms)))
+
+    def remembered(self) -> Weighted:
+        """What bounds are computed from."""
+        return jax.tree.map(_sum_blocks, self.blocks)
+
+    def observe(self, feedback: Feedback, window: Any) -> Windowed:
+        """After one more round."""
+        length = jnp.maximum(jnp.asarray(window, jnp.int32) // BLOCKS, 1)
+        here = (self.round // length) % BLOCKS
+        starts = self.round % length == 0
+        fresh = news(feedback)
+        slots = jnp.arange(BLOCKS).reshape((-1,) + (1,) * fresh.reward.ndim)
+        now = slots == here
+
+        def advance(ring: Array, new: Array) -> Array:
+            kept = jnp.where(now & starts, 0, ring)
+            return kept + jnp.where(now, new[None], 0)
+
+        return Windowed(self.round + 1, jax.tree.map(advance, self.blocks, fresh))
+
+
+def _sum_blocks(ring: Array) -> Array:
+    result = ring[0]
+    for block in range(1, BLOCKS):
+        result = result + ring[block]
+    return result
