@@ -113,7 +113,7 @@ def kl_bound(mean: ArrayLike, count: ArrayLike, level: ArrayLike, upper: bool) -
         inside = n * bernoulli_kl(mean, middle) <= level
         return jnp.where(inside, middle, inner), jnp.where(inside, outer, middle)
 
-    _, bound = jax.lax.fori_loop(0, 30, step, jnp.broadcast_arrays(inner, outer))
+    _, bound = jax.lax.fori_loop(0, 30, step, tuple(jnp.broadcast_arrays(inner, outer)))
     return jnp.where(n > 0, bound, 1.0 if upper else 0.0)
 
 
