@@ -228,7 +228,8 @@ def legend(target: Axes | Figure, handles: Sequence[Any] | None = None, **option
     """Legend in the size of the style; on a figure it goes below the axes."""
     options = {"fontsize": SIZE["legend"], "frameon": False, "handlelength": 2.8, **options}
     if isinstance(target, Figure):
-        options = {"loc": "outside lower center", "ncols": 3, "columnspacing": 1.2, **options}
+        columns = 2 if target.get_figwidth() < 5 else 4
+        options = {"loc": "outside lower center", "ncols": columns, **options}
         if handles is None:
             seen: dict[str, Any] = {}
             for ax in target.axes:
