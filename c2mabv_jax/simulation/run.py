@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -38,7 +38,7 @@ def simulate(
     tile: int | None = None,
     coverage: bool = False,
     marginals: bool = False,
-    progress: bool = False,
+    progress: bool | Callable[[int], object] = False,
 ) -> xr.Dataset:
     """Simulate one policy on one problem over many seeds.
 
@@ -57,7 +57,8 @@ def simulate(
       tile: runs per compiled call, a multiple of 64; chosen for the backend by default.
       coverage: also count rounds in which a confidence bound missed its mean.
       marginals: also sum the relaxed vectors z_t.
-      progress: show a progress bar on standard error.
+      progress: show a progress bar on standard error, or call this with every number of seeds
+        done (one bar over many simulations).
 
     Returns:
       Dataset with dims `seed`, `round`, `arm`; see `simulation.results.to_dataset`.
@@ -83,13 +84,20 @@ def simulate(
 
     starts = range(first_seed, first_seed + num_seeds, lanes)
     bar = tqdm(
-        total=num_seeds, unit="seed", desc=type(policy).__name__, disable=not progress, leave=False
+        total=num_seeds,
+        unit="seed",
+        desc=type(policy).__name__,
+        disable=progress is not True,
+        leave=False,
     )
-    pieces = []
+    pieces: list[Tally] = []
     with bar:
         for piece in _in_parallel(run, starts):
+            done = min(lanes, num_seeds - lanes * len(pieces))
             pieces.append(piece)
-            bar.update(min(lanes, num_seeds - bar.n))
+            bar.update(done)
+            if callable(progress):
+                progress(done)
     tally = jax.tree.map(lambda *parts: np.concatenate(parts, axis=-1)[..., :num_seeds], *pieces)
     seeds = np.arange(first_seed, first_seed + num_seeds)
     return to_dataset(tally, problem, environment, policy, rounds, seeds, table, root_seed=seed)
