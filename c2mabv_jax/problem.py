@@ -31,8 +31,9 @@ class ProblemError(ValueError):
 
 
 def is_traced(value: Any) -> bool:
-    """Whether `value` is abstract (inside `jit` or `vmap`) and so cannot be validated."""
-    return isinstance(value, jax.core.Tracer) or not hasattr(value, "__float__")
+    """Whether `value` is abstract (inside `jit` or `vmap`) or one entry per lane: not checked."""
+    abstract = isinstance(value, jax.core.Tracer) or not hasattr(value, "__float__")
+    return abstract or getattr(value, "ndim", 0) > 0
 
 
 def _require(ok: bool, field: str, value: Any, fix: str) -> None:

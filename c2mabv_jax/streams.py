@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.extend.random import threefry2x32_p
 
 # Purposes: what the world does, what the policy does, whether a graded answer satisfies.
 ENVIRONMENT, POLICY, SATISFACTION = 0, 1, 2
@@ -28,17 +27,11 @@ def words(key: Array) -> tuple[Array, Array]:
     return data[..., 0], data[..., 1]
 
 
-def _hash(key: Array, high: Array, low: Array) -> tuple[Array, Array]:
-    k0, k1 = words(key)
-    shape = jnp.broadcast_shapes(k0.shape, jnp.shape(high), jnp.shape(low))
-    k0, k1, high, low = (jnp.broadcast_to(v, shape) for v in (k0, k1, high, low))
-    return threefry2x32_p.bind(k0, k1, high.astype(jnp.uint32), low.astype(jnp.uint32))
-
-
 def fold_in(key: Array, data: Array | int) -> Array:
     """`jax.random.fold_in` for a batch of keys `[...]` and data that broadcasts with it."""
-    low = jnp.asarray(data).astype(jnp.uint32)
-    first, second = _hash(key, jnp.zeros_like(low), low)
+    hashed = _threefry(key, jnp.asarray(data).astype(jnp.uint32))
+    # The compiler would repeat these rounds for every number drawn from the key.
+    first, second = jax.lax.optimization_barrier(hashed)
     return jax.random.wrap_key_data(jnp.stack([first, second], axis=-1), impl="threefry2x32")
 
 
@@ -57,7 +50,7 @@ def uniforms(key: Array, num: int, dtype: jnp.dtype = jnp.float32) -> Array:
     blocks = (num + 1) // 2
     ndim = words(key)[0].ndim
     counter = jnp.arange(blocks, dtype=jnp.uint32).reshape((blocks,) + (1,) * ndim)
-    first, second = _threefry_unrolled(key, counter)
+    first, second = _threefry(key, counter)
     return jnp.concatenate([_to_unit(first), _to_unit(second)])[:num].astype(dtype)
 
 
@@ -65,12 +58,11 @@ _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = np.uint32(0x1BD11BDA)
 
 
-def _threefry_unrolled(key: Array, counter: Array) -> tuple[Array, Array]:
+def _threefry(key: Array, counter: Array) -> tuple[Array, Array]:
     """Threefry-2x32 (20 rounds) of the blocks (0, counter), written out.
 
-    The same bits as JAX's primitive, which on the CPU rolls the rounds into a loop with
-    variable rotations: written out, the compiler fuses and vectorises them, three times as
-    fast for the blocks of a whole tile (`experiments/benchmarks`).
+    The same bits as JAX's primitive, which on the CPU rolls the rounds into a loop of many
+    small steps: written out, the compiler fuses and vectorises them (`experiments/benchmarks`).
     """
     k0, k1 = words(key)
     keys = (k0, k1, k0 ^ k1 ^ _PARITY)

@@ -35,7 +35,8 @@ class Environment(abc.ABC):
     """Where rewards and costs come from; subclasses are frozen dataclasses and pytrees.
 
     Numeric leaves may carry a trailing batch axis, so that one compiled program serves a
-    sweep in which every run has its own means.
+    sweep in which every run has its own means; fields marked `shared` (field metadata) are
+    the same for all runs of a block and never carry one.
 
     Attributes:
       mean_reward: true mean reward of each arm, `[K]` or `[K, B]`, in [0, 1].

@@ -199,13 +199,13 @@ class Tabulated(Law):
     uniform where rejection sampling needs an unknown number.
 
     Attributes:
-      table: value of each cell, ascending, `[K, Q]` or `[K, Q, B]`.
+      table: value of each cell, ascending, `[K, Q]` or `[K, Q, B]`; shared by a block.
       details: what the table was made from, static, as (name, value) pairs.
       scale, unit: money per unit of outcome, and its unit.
     """
 
     mean: Any
-    table: Any
+    table: Any = dataclasses.field(metadata={"shared": True})
     details: tuple[tuple[str, Any], ...] = _static()
     scale: float = _static(default=1.0)
     unit: str = _static(default="1")

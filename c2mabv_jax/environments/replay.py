@@ -42,8 +42,8 @@ class Replay(Environment):
       log_report: what was read and what was left out.
     """
 
-    score: Any
-    scaled_cost: Any
+    score: Any = dataclasses.field(metadata={"shared": True})
+    scaled_cost: Any = dataclasses.field(metadata={"shared": True})
     mean_reward: Any
     mean_cost: Any
     names: tuple[str, ...] = dataclasses.field(metadata={"static": True})

@@ -1,4 +1,4 @@
-"""One run (a loop over rounds), many runs (a tile of seeds), labelled results."""
+"""One run (a loop over rounds), many runs (blocks of lanes), labelled results."""
 
 from c2mabv_jax.simulation.run import simulate
 

@@ -150,9 +150,7 @@ def account(
         mean_reward, mean_cost = (
             lift(x, len(shape)) for x in (environment.mean_reward, environment.mean_cost)
         )
-        wrong = (decision.bounds.reward_ucb < mean_reward) | (
-            decision.bounds.cost_lcb > mean_cost
-        )
+        wrong = (decision.bounds.reward_ucb < mean_reward) | (decision.bounds.cost_lcb > mean_cost)
         changes["uncovered"] = tally.uncovered + reduce_arms(jnp.logical_or, wrong)
     if tally.marginals is not None:
         changes["marginals"] = sums.add(tally.marginals, decision.marginals)

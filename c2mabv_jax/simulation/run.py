@@ -1,4 +1,4 @@
-"""Many runs: seeds are cut into tiles of a fixed width and every tile runs one program."""
+"""Many runs of one configuration: seeds fill blocks, every block runs one compiled program."""
 
 from __future__ import annotations
 
@@ -16,13 +16,10 @@ from tqdm import tqdm
 
 from c2mabv_jax.policies.base import Policy
 from c2mabv_jax.problem import Problem, ProblemError
+from c2mabv_jax.simulation.block import Point, lanes, per_lane, run_block
 from c2mabv_jax.simulation.records import recorded_rounds
 from c2mabv_jax.simulation.results import to_dataset
 from c2mabv_jax.simulation.round import Accounting, Tally
-from c2mabv_jax.simulation.tile import run_tile
-
-LANE_QUANTUM = 64  # tiles are whole multiples of this, so every lane meets the same code
-DEFAULT_TILE = {"cpu": 512, "gpu": 65536, "tpu": 16384}
 
 
 def simulate(
@@ -54,7 +51,8 @@ def simulate(
       record_at: rounds to record, or how many log-spaced ones (default about 60).
       seed: root of all random numbers.
       first_seed: id of the first run, so that more seeds can be added later.
-      tile: runs per compiled call, a multiple of 64; chosen for the backend by default.
+      tile: runs handed to a worker at a time (rounded up to whole blocks); changes how
+        often progress is shown and nothing else.
       coverage: also count rounds in which a confidence bound missed its mean.
       marginals: also sum the relaxed vectors z_t.
       progress: show a progress bar on standard error, or call this with every number of seeds
@@ -70,41 +68,44 @@ def simulate(
     rounds = recorded_rounds(horizon, record_at)
     policy = at_horizon(policy, horizon)
     accounting, table = accounting_for(problem, environment, coverage, marginals)
-    lanes = tile_width(tile, num_seeds)
-    scaled = in_scaled_cost(problem, environment)
+    width = lanes()
+    per_tile = math.ceil((tile or width) / width) * width
+    point = Point(in_scaled_cost(problem, environment), environment, policy)
+    point = per_lane([point], np.zeros(width, int))
     device_table = None if table is None else jnp.asarray(table, jnp.result_type(float))
     root = jax.random.key(seed, impl="threefry2x32")
+    record_at = jnp.asarray(rounds)
+    end = first_seed + num_seeds
 
-    def run(start: int) -> Tally:
-        ids = jnp.asarray(np.arange(start, start + lanes, dtype=np.uint32))
-        records = run_tile(
-            scaled, environment, policy, root, ids, jnp.asarray(rounds), device_table, accounting
-        )
-        return jax.tree.map(np.asarray, records)
+    def run(first: int) -> Tally:
+        ids = np.arange(first, first + width, dtype=np.uint32)
+        records = run_block(point, root, jnp.asarray(ids), record_at, device_table, accounting)
+        return jax.tree.map(lambda x: np.asarray(x)[..., : end - first], records)
 
-    starts = range(first_seed, first_seed + num_seeds, lanes)
+    def run_tile(first: int) -> Tally:
+        return _join([run(start) for start in range(first, min(first + per_tile, end), width)])
+
     bar = tqdm(
-        total=num_seeds,
-        unit="seed",
-        desc=type(policy).__name__,
-        disable=progress is not True,
-        leave=False,
+        total=num_seeds, unit="seed", desc=type(policy).__name__, disable=not progress, leave=False
     )
-    pieces: list[Tally] = []
+    pieces = []
     with bar:
-        for piece in _in_parallel(run, starts):
-            done = min(lanes, num_seeds - lanes * len(pieces))
+        for piece in _in_parallel(run_tile, range(first_seed, end, per_tile)):
             pieces.append(piece)
-            bar.update(done)
-            if callable(progress):
-                progress(done)
-    tally = jax.tree.map(lambda *parts: np.concatenate(parts, axis=-1)[..., :num_seeds], *pieces)
-    seeds = np.arange(first_seed, first_seed + num_seeds)
-    return to_dataset(tally, problem, environment, policy, rounds, seeds, table, root_seed=seed)
+            bar.update(piece.pulls.shape[-1])
+    seeds = np.arange(first_seed, end)
+    return to_dataset(
+        _join(pieces), problem, environment, policy, rounds, seeds, table, root_seed=seed
+    )
+
+
+def _join(pieces: Sequence[Tally]) -> Tally:
+    """Tallies side by side along the lanes."""
+    return jax.tree.map(lambda *parts: np.concatenate(parts, axis=-1), *pieces)
 
 
 def _in_parallel(run: Any, starts: range) -> Iterator[Tally]:
-    """Tiles in order. On the CPU one thread per core: a tile is too small to split further."""
+    """Tiles in order. On the CPU one thread per core: a block is too small to split further."""
     workers = os.cpu_count() or 1
     if jax.default_backend() != "cpu" or workers == 1 or len(starts) < 2:
         yield from map(run, starts)
@@ -125,21 +126,14 @@ def check_fit(
         )
     if num_seeds < 1:
         raise ProblemError(f"num_seeds = {num_seeds}: give at least 1")
-    if tile is not None and (tile < LANE_QUANTUM or tile % LANE_QUANTUM):
-        raise ProblemError(f"tile = {tile}: give a multiple of {LANE_QUANTUM}")
+    if tile is not None and tile < 1:
+        raise ProblemError(f"tile = {tile}: give at least 1 run")
     recorded_rounds(horizon, 1)
 
 
 def at_horizon(policy: Policy, horizon: int) -> Policy:
     """The policy told its horizon, where it wants to know ("1/T" and the like)."""
     return policy.at_horizon(horizon) if hasattr(policy, "at_horizon") else policy
-
-
-def tile_width(tile: int | None, num_seeds: int) -> int:
-    """Lanes of a tile: what is asked or suits the backend, no wider than the seeds need."""
-    width = tile or DEFAULT_TILE.get(jax.default_backend(), 512)
-    needed = math.ceil(num_seeds / LANE_QUANTUM) * LANE_QUANTUM
-    return min(width, needed)
 
 
 def in_scaled_cost(problem: Problem, environment: Any) -> Problem:
