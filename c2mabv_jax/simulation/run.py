@@ -86,13 +86,20 @@ def simulate(
         return _join([run(start) for start in range(first, min(first + per_tile, end), width)])
 
     bar = tqdm(
-        total=num_seeds, unit="seed", desc=type(policy).__name__, disable=not progress, leave=False
+        total=num_seeds,
+        unit="seed",
+        desc=type(policy).__name__,
+        disable=progress is not True,
+        leave=False,
     )
-    pieces = []
+    pieces: list[Tally] = []
     with bar:
         for piece in _in_parallel(run_tile, range(first_seed, end, per_tile)):
             pieces.append(piece)
-            bar.update(piece.pulls.shape[-1])
+            done = piece.pulls.shape[-1]
+            bar.update(done)
+            if callable(progress):
+                progress(done)
     seeds = np.arange(first_seed, end)
     return to_dataset(
         _join(pieces), problem, environment, policy, rounds, seeds, table, root_seed=seed
