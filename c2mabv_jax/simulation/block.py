@@ -150,10 +150,14 @@ def advance(
     return records
 
 
+def compiler_options() -> dict[str, Any] | None:
+    """Options with which `advance` is compiled on this backend."""
+    return _COMPILER_OPTIONS.get(jax.default_backend())
+
+
 @functools.cache
 def _compiled():
-    options = _COMPILER_OPTIONS.get(jax.default_backend())
-    return jax.jit(advance, static_argnames=("accounting",), compiler_options=options)
+    return jax.jit(advance, static_argnames=("accounting",), compiler_options=compiler_options())
 
 
 def run_block(
