@@ -11,8 +11,8 @@ import difflib
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-import click
 import typer
 
 import c2mabv_jax
@@ -29,41 +29,8 @@ COMMANDS: dict[str, str] = {
 }
 
 
-class _Lazy(click.Group):
-    """A group whose subcommands are imported on use."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"c2mabv_jax.cli.{cmd_name}")
-        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        app.command(name=cmd_name, help=COMMANDS[cmd_name])(getattr(module, cmd_name))
-        command = typer.main.get_command(app)
-        command.name = cmd_name
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-    def resolve_command(self, ctx, args):
-        name = args[0] if args else ""
-        if name and not name.startswith("-") and name not in COMMANDS:
-            near = difflib.get_close_matches(name, COMMANDS, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise click.UsageError(
-                f"command = {name!r}: {hint}choose one of {', '.join(COMMANDS)}"
-            )
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(c2mabv_jax.__version__, prog_name="c2mabv")
-def app() -> None:
-    """Cost-aware online selection of LLMs (C2MAB-V): simulate, sweep, verify, advise."""
+# Every complaint about options; its module differs between releases of typer.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -74,16 +41,63 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run_command(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit status."""
     try:
-        status = app.main(list(arguments), prog_name="c2mabv", standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    except (click.Abort, KeyboardInterrupt):
+        status = _dispatch(list(arguments))
+    except (typer.Abort, KeyboardInterrupt):
         return _complain("interrupted", 130)
-    except click.ClickException as error:
-        return _complain(error.format_message())
+    except typer.Exit as stop:
+        return stop.exit_code
+    except _UsageError as error:
+        return _complain(error.format_message())  # type: ignore[attr-defined]
     except (c2mabv_jax.ProblemError, OSError) as error:
         return _complain(str(error))
     return status if isinstance(status, int) else 0
+
+
+def _dispatch(arguments: list[str]) -> object:
+    name = arguments[0] if arguments else "--help"
+    if name in ("-h", "--help"):
+        print(help_text())
+        return 0
+    if name == "--version":
+        print(f"c2mabv {c2mabv_jax.__version__}")
+        return 0
+    if name not in COMMANDS:
+        kind = "option" if name.startswith("-") else "command"
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return _complain(f"{kind} = {name!r}: {hint}choose one of {', '.join(COMMANDS)}")
+    return command(name).main(arguments[1:], prog_name=f"c2mabv {name}", standalone_mode=False)
+
+
+def command(name: str) -> Any:
+    """The subcommand of that name, its module imported now."""
+    module = importlib.import_module(f"c2mabv_jax.cli.{name}")
+    app = typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.command(name=name)(getattr(module, name))
+    return typer.main.get_command(app)
+
+
+def help_text() -> str:
+    """What `c2mabv --help` prints."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        [
+            "Usage: c2mabv COMMAND [OPTIONS]",
+            "",
+            "Cost-aware online selection of LLMs (C2MAB-V): simulate, sweep, verify, advise.",
+            "",
+            "Commands:",
+            *lines,
+            "",
+            "`c2mabv COMMAND --help` shows the options of a command; --version the version.",
+        ]
+    )
 
 
 def _complain(message: str, status: int = 2) -> int:
