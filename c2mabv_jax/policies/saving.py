@@ -106,7 +106,7 @@ def _plain_array(name: str, leaf: Any) -> np.ndarray:
     array = None if is_key else np.asarray(leaf, jnp.result_type(leaf) if scalar else None)
     if array is None or array.dtype.kind not in "biufc":
         kind = leaf.dtype if is_key else array.dtype  # type: ignore[union-attr]
-        raise ProblemError(f"state.{name}: {kind} cannot be saved; keep plain numbers in a state")
+        raise ProblemError(f"state: {name} ({kind}) cannot be saved; keep plain numbers in a state")
     return array
 
 
