@@ -9,6 +9,8 @@ from c2mabv_jax.relaxation.certificate import (
     Solution,
 )
 from c2mabv_jax.relaxation.parametric import solve_lp
+from c2mabv_jax.relaxation.projected_gradient import ascend, projected_gradient
+from c2mabv_jax.relaxation.projection import project
 from c2mabv_jax.relaxation.topn import top_n
 
 __all__ = [
@@ -18,6 +20,9 @@ __all__ = [
     "STATUS_NAMES",
     "Certificate",
     "Solution",
+    "ascend",
+    "project",
+    "projected_gradient",
     "solve_lp",
     "top_n",
 ]

@@ -1,0 +1,266 @@
+"""Projected gradient ascent: steps by an optax transformation, then back onto the polytope.
+
+    z <- project(z + u),   u the update that an optax transformation makes of the gradient
+
+On a linear objective one sufficiently long step ends at an optimal vertex, and
+`projected_gradient` takes that step by default: the end of the step is found directly
+(`active_set`), at O(K) a pivot, and from the vertex of the last round few or no pivots are
+left. Any other objective, or any other transformation, goes through `ascend`.
+Both return the certificate that weak duality gives: for every lambda >= 0 and nu
+
+    max over x of g.x  <=  lambda rho + nu N + sum_k max(g_k - lambda c_k - nu, 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jax.typing import ArrayLike
+
+from c2mabv_jax.relaxation.active_set import Vertex, end_of_long_step
+from c2mabv_jax.relaxation.certificate import (
+    INFEASIBLE,
+    NOT_CONVERGED,
+    OPTIMAL,
+    Certificate,
+    Solution,
+)
+from c2mabv_jax.relaxation.parametric import infeasibility
+from c2mabv_jax.relaxation.projection import common_shape, project_with_multipliers
+from c2mabv_jax.relaxation.topn import top_n
+from c2mabv_jax.rewards import largest, total
+
+LONG_STEP_LENGTH = 2.0**20  # a power of two costs no digits
+LONG_STEP = optax.sgd(LONG_STEP_LENGTH)
+PIVOTS_PER_ARM = 8
+
+
+def projected_gradient(
+    weights: Array,
+    costs: Array,
+    num_selected: int,
+    budget: ArrayLike,
+    at_most: bool = False,
+    warm: tuple[Array, Array] | None = None,
+    *,
+    optimizer: optax.GradientTransformation | None = None,
+    max_steps: int = 1000,
+    tolerance: float | None = None,
+) -> Solution:
+    """Maximise weights.z over box, cardinality and budget by projected gradient steps.
+
+    Args:
+      weights: `[K, ...]`, finite; any sign.
+      costs: `[K, ...]`, finite and >= 0.
+      num_selected: N (static), 1..K.
+      budget: rho >= 0, scalar or `[...]`.
+      at_most: sum z <= N instead of = N.
+      warm: `edge` of an earlier solution of a similar problem; saves pivots, and leaves the
+        optimum what it is.
+      optimizer: an optax transformation whose updates are the steps, or None for one
+        gradient step long enough to end at an optimal vertex.
+      max_steps: most steps of `optimizer`; the long step has its own limit of pivots.
+      tolerance: largest gap that counts as optimal; by default what rounding leaves.
+
+    Returns:
+      A `Solution`, as `solve_lp` returns. With the long step at most two marginals are
+      fractional. Infeasible problems return the N cheapest arms and say so in the status.
+
+    Example:
+      >>> w, c = jnp.array([0.9, 0.5, 0.1]), jnp.array([0.8, 0.3, 0.1])
+      >>> projected_gradient(w, c, num_selected=1, budget=0.5).marginals.round(3)
+      Array([0.4, 0.6, 0. ], dtype=float32)
+
+    Reference:
+      Mangasarian and Meyer 1979, nonlinear perturbation of linear programs: a long enough
+      step of projected gradient is exact.
+    """
+    weights, costs, budget = common_shape(weights, costs, budget)
+    weights = jnp.broadcast_to(weights, costs.shape)
+    if optimizer is not None:
+        objective = lambda z: total(weights * z)  # noqa: E731
+        start = _mixture(warm, costs, num_selected, budget)
+        return ascend(
+            objective,
+            start,
+            costs,
+            num_selected,
+            budget,
+            at_most,
+            gradient=lambda z: weights,
+            optimizer=optimizer,
+            max_steps=max_steps,
+            tolerance=tolerance,
+        )
+    step, _ = LONG_STEP.update(-weights, LONG_STEP.init(weights))
+    vertex = _end(step, costs, num_selected, budget, at_most, warm)
+    price, level = vertex.price / LONG_STEP_LENGTH, vertex.level / LONG_STEP_LENGTH
+    return _certified(
+        total(weights * vertex.marginals),
+        weights,
+        vertex._replace(price=price, level=level),
+        costs,
+        num_selected,
+        budget,
+        at_most,
+        tolerance,
+    )
+
+
+def ascend(
+    objective: Callable[[Array], Array],
+    start: Array,
+    costs: Array,
+    num_selected: int,
+    budget: ArrayLike,
+    at_most: bool = False,
+    *,
+    gradient: Callable[[Array], Array] | None = None,
+    optimizer: optax.GradientTransformation | None = None,
+    max_steps: int = 200,
+    tolerance: float | None = None,
+) -> Solution:
+    """Projected gradient ascent on any smooth objective over box, cardinality and budget.
+
+    Args:
+      objective: from z `[K, ...]` to `[...]`; batch entries must not mix.
+      start: first point, `[K, ...]`; it is projected first.
+      costs, num_selected, budget, at_most: the feasible set, as in `project`.
+      gradient: from z `[K, ...]` to `[K, ...]`; the derivative of `objective` by default,
+        another ascent direction (the gradient of a surrogate) where given.
+      optimizer: an optax transformation; `optax.sgd(1.0)` by default. Its state must be
+        elementwise (sgd, momentum, adam), so that lanes stay independent of each other.
+      max_steps: steps at most; each lane stops at its fixed point.
+      tolerance: largest gap that counts as optimal; by default sqrt(eps).
+
+    Returns:
+      A `Solution`: `objective` at the last point, and as `gap` the largest first-order gain
+      max over x of gradient(z).(x - z), which bounds OPT - objective(z) where the objective
+      is concave (and is what ratios of surrogates are stated in). `edge` is the optimal
+      edge of the linearised objective.
+    """
+    start, costs, budget = common_shape(start, costs, budget)
+    if optimizer is None:
+        optimizer = optax.sgd(1.0)
+    if gradient is None:
+        gradient = jax.grad(lambda z: objective(z).sum())
+    dtype = start.dtype
+    still = 4 * jnp.finfo(dtype).eps
+
+    def back(point: Array) -> Array:
+        return project_with_multipliers(point, costs, budget, num_selected, at_most).marginals
+
+    def step(carry):
+        z, memory, done, number = carry
+        updates, memory = optimizer.update(-gradient(z), memory, z)
+        new = back(z + updates)
+        moved = largest(jnp.abs(new - z))
+        z = jnp.where(done, z, new)
+        return z, memory, done | (moved <= still), number + 1
+
+    z = back(start)
+    carry = (z, optimizer.init(z), jnp.zeros(budget.shape, bool), jnp.int32(0))
+    z, *_ = jax.lax.while_loop(
+        lambda carry: ~jnp.all(carry[2]) & (carry[3] < max_steps), step, carry
+    )
+    direction = gradient(z)
+    end = _end(direction, costs, num_selected, budget, at_most, None)
+    return _certified(
+        objective(z),
+        direction,
+        end._replace(marginals=jnp.where(end.infeasible, end.marginals, z)),
+        costs,
+        num_selected,
+        budget,
+        at_most,
+        float(jnp.finfo(dtype).eps) ** 0.5 if tolerance is None else tolerance,
+    )
+
+
+def dual_gap(
+    gradient: Array,
+    marginals: Array,
+    costs: Array,
+    num_selected: int,
+    budget: Array,
+    price: Array,
+    level: Array,
+) -> Array:
+    """Upper bound on max over x of gradient.(x - z) from any price >= 0 and level, `[...]`.
+
+    The dual bound minus gradient.z, regrouped so that nothing cancels: unspent budget at its
+    price, unused places at theirs, and every arm that is not where its sign wants it.
+    """
+    reduced = gradient - level - price * costs
+    misplaced = jnp.where(reduced > 0, reduced * (1 - marginals), -reduced * marginals)
+    unused = num_selected - total(marginals)
+    return price * (budget - total(costs * marginals)) + level * unused + total(misplaced)
+
+
+def _end(
+    update: Array,
+    costs: Array,
+    num_selected: int,
+    budget: Array,
+    at_most: bool,
+    warm: tuple[Array, Array] | None,
+) -> Vertex:
+    """End of the long step; the N cheapest arms in infeasible lanes."""
+    if warm is None:
+        top = top_n(update, num_selected, positive=at_most)
+        warm = (top, top)
+    limit = PIVOTS_PER_ARM * (update.shape[0] + 4)
+    vertex = end_of_long_step(update, costs, num_selected, budget, at_most, warm, limit)
+    if at_most:
+        return vertex
+
+    def with_cheapest() -> Vertex:
+        cheapest = top_n(-costs, num_selected)
+        z = jnp.where(vertex.infeasible, cheapest, vertex.marginals).astype(update.dtype)
+        edge = tuple(jnp.where(vertex.infeasible, cheapest, ends) for ends in vertex.edge)
+        return vertex._replace(marginals=z, edge=edge)
+
+    return jax.lax.cond(jnp.any(vertex.infeasible), with_cheapest, lambda: vertex)
+
+
+def _certified(
+    objective: Array,
+    gradient: Array,
+    vertex: Vertex,
+    costs: Array,
+    num_selected: int,
+    budget: Array,
+    at_most: bool,
+    tolerance: float | None,
+) -> Solution:
+    z, infeasible = vertex.marginals, vertex.infeasible
+    gap = dual_gap(gradient, z, costs, num_selected, budget, vertex.price, vertex.level)
+    gap = jnp.where(infeasible, 0, jnp.maximum(gap, 0))
+    if tolerance is None:
+        size = largest(jnp.abs(gradient)) + vertex.price * budget
+        allowed = 16 * num_selected * jnp.finfo(z.dtype).eps * size
+    else:
+        allowed = tolerance
+    reached = vertex.converged & (gap <= allowed)
+    status = jnp.where(infeasible, INFEASIBLE, jnp.where(reached, OPTIMAL, NOT_CONVERGED))
+    certificate = Certificate(
+        objective=objective,
+        feasibility=infeasibility(z, costs, num_selected, budget, at_most),
+        gap=gap,
+        status=status.astype(jnp.int32),
+    )
+    return Solution(z, certificate, jnp.where(infeasible, 0, vertex.price), vertex.edge)
+
+
+def _mixture(
+    warm: tuple[Array, Array] | None, costs: Array, num_selected: int, budget: Array
+) -> Array:
+    """A first point: halfway between the warm sets, or the centre of the cardinality."""
+    if warm is None:
+        return jnp.full(costs.shape, num_selected / costs.shape[0], costs.dtype)
+    upper, lower = warm
+    return (jnp.where(upper, 0.5, 0) + jnp.where(lower, 0.5, 0)).astype(costs.dtype)
