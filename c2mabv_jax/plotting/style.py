@@ -70,7 +70,7 @@ LOOKS: dict[str, Look] = {
     "best-fixed-set": _look("best fixed set", "black", "dotted", "P"),
     "always-dearest": _look("always dearest", "blue", "dashdot", "^"),
     "always-cheapest": _look("always cheapest", "sky", "dotted", "v"),
-    "uniform": _look("uniform random", "grey", "solid", "X"),
+    "uniform": _look("uniform random", "purple", "dashdot", "X"),
     "cucb": _look("CUCB (no budget)", "green", "dashed", "D"),
     "cucb-kl": _look("KL-CUCB (no budget)", "green", "dotted", "d"),
     "thompson": _look("Thompson", "purple", "solid", "s"),
@@ -228,14 +228,14 @@ def legend(target: Axes | Figure, handles: Sequence[Any] | None = None, **option
     """Legend in the size of the style; on a figure it goes below the axes."""
     options = {"fontsize": SIZE["legend"], "frameon": False, "handlelength": 2.8, **options}
     if isinstance(target, Figure):
-        columns = 2 if target.get_figwidth() < 5 else 4
-        options = {"loc": "outside lower center", "ncols": columns, **options}
         if handles is None:
             seen: dict[str, Any] = {}
             for ax in target.axes:
                 for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
                     seen.setdefault(name, handle)
             handles = list(seen.values())
+        most = 2 if target.get_figwidth() < 5 else 4 + (len(handles) == 5)
+        options = {"loc": "outside lower center", "ncols": most, **options}
     if handles is not None:
         return target.legend(handles=list(handles), **options)
     return target.legend(**options)

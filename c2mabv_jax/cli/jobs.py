@@ -1,0 +1,127 @@
+"""A job: one world, one problem, several policies on the same random numbers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from tqdm import tqdm
+
+from c2mabv_jax.cli import world
+from c2mabv_jax.policies import catalogue
+from c2mabv_jax.problem import Problem, ProblemError
+from c2mabv_jax.simulation import simulate
+from c2mabv_jax.simulation.run import check_fit
+
+DEFAULT_SELECTED = 4
+
+
+class Job(NamedTuple):
+    """What is to be simulated.
+
+    Attributes:
+      problem, environment: the world.
+      policies: by the name a user typed.
+      horizon: rounds per run.
+      seeds: runs of each policy.
+      seed: root of all random numbers.
+      remarks: what the user should know before it starts.
+    """
+
+    problem: Problem
+    environment: Any
+    policies: dict[str, Any]
+    horizon: int
+    seeds: int
+    seed: int
+    remarks: tuple[str, ...]
+
+
+def prepare(
+    environment: Any,
+    reward_model: str,
+    num_selected: int | None,
+    budget: float | None,
+    names: tuple[str, ...],
+    options: dict[str, Any],
+    horizon: int,
+    seeds: int,
+    seed: int,
+) -> Job:
+    """Check everything before anything runs.
+
+    Raises:
+      ProblemError: one line that names the option and the fix.
+    """
+    if num_selected is None:
+        num_selected = min(DEFAULT_SELECTED, environment.num_arms)
+    problem = Problem(
+        num_arms=environment.num_arms,
+        num_selected=num_selected,
+        budget=0.0 if budget is None else budget,
+        reward_model=reward_model,  # type: ignore[arg-type]
+    )
+    remarks = []
+    if budget is None:
+        prices = world.fence(problem, environment)
+        problem = problem.replace(budget=world.default_budget(prices))
+        remarks.append(
+            f"no --budget given: took the geometric mean of what the {num_selected} cheapest "
+            f"({prices.cheapest:.3g}) and the {num_selected} best LLMs ({prices.best:.3g}) cost"
+        )
+    remark = world.check_budget(problem, environment)
+    remarks += [remark] if remark else []
+    if names == ("all",):
+        names = tuple(entry.name for entry in catalogue.POLICIES)
+    if len(set(names)) < len(names):
+        raise ProblemError(f"--policies = {','.join(names)!r}: name each policy once")
+    chosen = {
+        name: catalogue.policy(name, problem, environment, **(options if name == "c2mabv" else {}))
+        for name in names
+    }
+    if not 0 <= seed < 2**32:
+        raise ProblemError(f"--seed = {seed}: give a whole number from 0 to 2^32 - 1")
+    check_fit(problem, environment, horizon, seeds, None)
+    return Job(problem, environment, chosen, horizon, seeds, seed, tuple(remarks))
+
+
+def simulate_all(job: Job) -> xr.Dataset:
+    """Every policy on the same random numbers, along a `policy` dimension."""
+    total = len(job.policies) * job.seeds
+    parts = []
+    with tqdm(total=total, unit="run", disable=None, leave=False, smoothing=0.1) as bar:
+        for name, policy in job.policies.items():
+            bar.set_description(name)
+            parts.append(
+                simulate(
+                    job.problem,
+                    job.environment,
+                    policy,
+                    job.horizon,
+                    job.seeds,
+                    seed=job.seed,
+                    progress=bar.update,
+                )
+            )
+    return along_policy(parts, np.array(list(job.policies)))
+
+
+def along_policy(parts: list[xr.Dataset], names: np.ndarray) -> xr.Dataset:
+    """Join the datasets of the policies; what differs between them is kept per policy."""
+    results = xr.concat(
+        parts,
+        xr.Variable("policy", names),
+        data_vars=[name for name, values in parts[0].items() if "seed" in values.dims],
+        coords="minimal",
+        compat="override",
+        join="exact",
+        combine_attrs="drop_conflicts",
+    )
+    each = [json.loads(part.attrs["configuration"]) for part in parts]
+    results.attrs["configuration"] = json.dumps(
+        {**each[0], "policy": {str(n): e["policy"] for n, e in zip(names, each, strict=True)}}
+    )
+    results.attrs.pop("policy", None)
+    return results

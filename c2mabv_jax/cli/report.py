@@ -1,0 +1,94 @@
+"""What a run leaves: the stored results, the summary, the figures, the table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+import xarray as xr
+
+from c2mabv_jax.cli import folder
+from c2mabv_jax.cli.table import table
+from c2mabv_jax.plotting import curves, style
+from c2mabv_jax.simulation.summary import summarise
+
+MEANING = {
+    "mean": "mean over seeds, at the last round",
+    "half": "half the width of the 95 % confidence interval of the mean (Student's t)",
+    "low, high": "interval that holds the middle 95 % of the seeds (reward_per_violation: "
+    "ends of the confidence interval)",
+    "reward": "realised reward of the asked set per round",
+    "cost": "billed cost per round, in cost_unit",
+    "violation": "max(0, cost - budget)",
+    "regret": "expected reward missed against the best mixture of sets within the budget, which "
+    "knows all means; negative where a policy overspends",
+    "reward_per_violation": "mean reward over mean violation; null where no seed has a violation",
+}
+
+
+def store(results: xr.Dataset, stage: Path) -> None:
+    """Write results.zarr, summary.json and the figures into a folder."""
+    # Format 2 is what every zarr reads, text coordinates included.
+    results.to_zarr(stage / "results.zarr", zarr_format=2)
+    (stage / folder.MARK).write_text(json.dumps(summary(results), indent=2) + "\n", "utf-8")
+    for name, drawing in curves.figures(results).items():
+        style.save(drawing, stage / "figures" / name)
+
+
+def summary(results: xr.Dataset) -> dict[str, Any]:
+    """The table and what it was computed from, as plain JSON types."""
+    attributes = {key: plain(value) for key, value in results.attrs.items()}
+    attributes["configuration"] = json.loads(attributes["configuration"])
+    return {
+        "kind": "run",
+        "rounds": int(results["round"][-1]),
+        "seeds": int(results.sizes["seed"]),
+        "policies": {name: plain(row) for name, row in summarise(results).items()},
+        "meaning": MEANING,
+        **attributes,
+    }
+
+
+def plain(value: Any) -> Any:
+    """Plain JSON types; NaN becomes null, estimates become tables."""
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and value != value else value
+
+
+def show(results: xr.Dataset) -> None:
+    """Print the table."""
+    rows = summarise(results)
+    typer.echo(table(rows, results.attrs["cost_unit"]))
+    typer.echo(
+        "\n± is the 95 % confidence interval of the mean over seeds. Regret: expected reward "
+        "missed in all\nrounds against the best mixture of sets within the budget; negative "
+        "where a policy overspends."
+    )
+    for remark in remarks(results, rows):
+        typer.echo(f"note: {remark}")
+
+
+def remarks(results: xr.Dataset, rows: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """What a reader of the table should know."""
+    horizon = int(results["round"][-1])
+    for name, row in rows.items():
+        if row["fallback"] > 0:
+            yield (
+                f"{name}: in {100 * row['fallback'] / horizon:.2g} % of the rounds no set kept "
+                "the budget even by optimistic costs; the cheapest was asked"
+            )
+        if row["unconverged"] > 0:
+            yield (
+                f"{name}: its solver met the step limit in {row['unconverged']:.3g} rounds per "
+                f"run; worst certified gap {row['gap']:.2g}"
+            )
+    if "regret" not in next(iter(rows.values())):
+        yield "regret is unknown: the expected reward of sets of so many dependent LLMs is"

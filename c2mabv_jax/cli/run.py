@@ -1,0 +1,172 @@
+"""`c2mabv run`: C2MAB-V and baselines on one world; a table, stored results, figures."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import c2mabv_jax
+from c2mabv_jax.cli import cache, folder
+
+if TYPE_CHECKING:
+    from c2mabv_jax.cli.jobs import Job
+
+BASELINES = "c2mabv,always-dearest,always-cheapest,uniform,oracle"
+
+
+def run(
+    scenario: Annotated[
+        str, typer.Option(help="World of known prices and accuracies.")
+    ] = "nine-llms",
+    prices: Annotated[
+        Path | None, typer.Option(help="TOML file of prices and accuracies of your own.")
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option(help="Replay this log (CSV or Parquet) instead of a scenario.")
+    ] = None,
+    models: Annotated[
+        str | None, typer.Option(help="Models of the log to choose from, comma separated.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Groups of the log to replay, comma separated.")
+    ] = None,
+    order: Annotated[
+        str, typer.Option(help="Rows of the log: shuffled (i.i.d.), permuted or logged.")
+    ] = "shuffled",
+    reward_model: Annotated[
+        str, typer.Option(help="AWC (any win), SUC (sum up) or AIC (all in).")
+    ] = "AWC",
+    num_selected: Annotated[
+        int | None,
+        typer.Option(help="N, LLMs asked per query; by default 4, if there are so many."),
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            help="Average cost per query, in the world's money (USD/query); by default the "
+            "geometric mean of what the N cheapest and the N best LLMs cost."
+        ),
+    ] = None,
+    alpha_reward: Annotated[
+        float, typer.Option(help="Factor on the reward radius; theory: 1, practice: small.")
+    ] = 0.3,
+    alpha_cost: Annotated[
+        float, typer.Option(help="Factor on the cost radius; theory: 1, practice: small.")
+    ] = 0.05,
+    delta: Annotated[str, typer.Option(help="Confidence parameter in (0, 1), or 1/T.")] = "0.05",
+    solver: Annotated[str, typer.Option(help="exact or projected_gradient.")] = "exact",
+    radius: Annotated[
+        str, typer.Option(help="hoeffding, anytime, ucb1, bernstein or kl.")
+    ] = "hoeffding",
+    policies: Annotated[
+        str, typer.Option(help="Comma separated; `c2mabv policies` lists them; or all.")
+    ] = BASELINES,
+    horizon: Annotated[int, typer.Option(help="T, rounds per run.")] = 5000,
+    seeds: Annotated[int, typer.Option(help="Independent runs of each policy.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Root of all random numbers.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the results; by default results/run (or run-2, run-3, ...)."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a former result in --out.")
+    ] = False,
+) -> None:
+    """Simulate, print the table, store results and figures.
+
+    C2MAB-V's own options (alpha, delta, solver, radius) do not touch the baselines. Everything
+    is written beside --out first and renamed at the end, so there is never half a result.
+    """
+    target = folder.choose(out, "results/run", force)
+    options = {
+        "alpha_reward": alpha_reward,
+        "alpha_cost": alpha_cost,
+        "delta": number_or_rule(delta),
+        "solver": solver,
+        "radius": radius,
+    }
+    cache.enable()
+    from c2mabv_jax.cli import jobs, report, world
+
+    environment = world.world(
+        scenario, prices, log, listed("--models", models), listed("--group", group), order, seed
+    )
+    job = jobs.prepare(
+        environment, reward_model, num_selected, budget, listed("--policies", policies) or (),
+        options, horizon, seeds, seed,
+    )  # fmt: skip
+    announce(job)
+    with folder.staged(target) as stage:
+        results = jobs.simulate_all(job)
+        report.show(results)
+        report.store(results, stage)
+    typer.echo(
+        f"\nWritten to {target}: results.zarr (xarray.open_zarr), summary.json, "
+        "figures/ (PNG and PDF; overview.png shows all)."
+    )
+    typer.echo("Next: " + next_step(job, log, target))
+
+
+def listed(option: str, text: str | None) -> tuple[str, ...] | None:
+    """A comma separated option as a tuple; None when it was not given."""
+    if text is None:
+        return None
+    names = tuple(part.strip() for part in text.split(","))
+    if not all(names):
+        raise c2mabv_jax.ProblemError(f"{option} = {text!r}: give names separated by single commas")
+    return names
+
+
+def number_or_rule(delta: str) -> float | str:
+    """delta as a number, or "1/T"."""
+    if delta.replace(" ", "") == "1/T":
+        return "1/T"
+    try:
+        return float(delta)
+    except ValueError:
+        raise c2mabv_jax.ProblemError(
+            f"--delta = {delta!r}: give a number in (0, 1) or 1/T"
+        ) from None
+
+
+def announce(job: Job) -> None:
+    """Say what will run."""
+    problem, environment = job.problem, job.environment
+    unit = "" if environment.cost_unit == "1" else f" {environment.cost_unit}"
+    rule = "at most" if problem.at_most else "exactly"
+    typer.echo(
+        f"{origin(environment)}\n"
+        f"{problem.num_arms} LLMs, {rule} {problem.num_selected} asked per query, reward model "
+        f"{problem.reward_model}, budget {float(problem.budget):g}{unit}\n"
+        f"{len(job.policies)} policies, {job.seeds:,} seeds, {job.horizon:,} rounds"
+    )
+    for remark in job.remarks:
+        typer.echo(f"note: {remark}")
+    typer.echo("")
+
+
+def origin(environment: Any) -> str:
+    """Where the world comes from, in one line; says what was left out of a log."""
+    report = getattr(environment, "log_report", None)
+    if report is None:
+        title = getattr(environment, "title", "") or "synthetic LLMs"
+        guesses = sum(figure.guess for figure in getattr(environment, "figures", ()))
+        return f"{title}; {guesses} of its figures are guesses" if guesses else title
+    groups = ", ".join(f"{name} {rows:,}" for name, rows in report.groups)
+    left_out = (
+        f", {report.rows_missing:,} left out for missing cells" if report.rows_missing else ""
+    )
+    return (
+        f"{report.file}: {report.rows_kept:,} queries{f' ({groups})' if groups else ''}{left_out}"
+    )
+
+
+def next_step(job: Job, log: Path | None, target: Path) -> str:
+    """A command worth trying after this one."""
+    plot = f"`c2mabv plot {shlex.quote(str(target))}` draws the figures again"
+    if log is not None:
+        return f"`c2mabv advise --log {shlex.quote(str(log))}` compares budgets; {plot}."
+    return f"`c2mabv run --policies all` compares every policy; {plot}."

@@ -1,0 +1,59 @@
+"""The table that `c2mabv run` prints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from c2mabv_jax.simulation.summary import Estimate
+
+
+def number(value: float) -> str:
+    """Four significant digits, with thousands marked."""
+    if not math.isfinite(value):
+        return "unknown"
+    text = f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 and abs(value) < 1e7 else text
+
+
+def with_interval(value: Estimate | None) -> str:
+    """ "mean ±half" of a 95 % confidence interval; the mean alone for one seed."""
+    if value is None:
+        return "unknown"
+    if math.isnan(value.half):
+        return number(value.mean)
+    return f"{number(value.mean)} ±{value.half:.2g}"
+
+
+def table(rows: dict[str, dict[str, Any]], unit: str) -> str:
+    """The results of a run as text; `rows` from `simulation.summary.summarise`."""
+    money = "" if unit in ("", "1") else f" ({unit})"
+    lines = [["policy", "reward", f"cost{money}", "of budget", "violation", "regret", "rew./viol."]]
+    for policy, row in rows.items():
+        used, per = row["budget_used"], row["reward_per_violation"]
+        lines.append(
+            [
+                policy,
+                with_interval(row["reward"]),
+                with_interval(row["cost"]),
+                "unknown" if used is None else f"{100 * used:,.1f} %",
+                with_interval(row["violation"]) if per else "0",
+                with_interval(row.get("regret")),
+                with_interval(per) if per else "no violation",
+            ]
+        )
+    return aligned(lines)
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Columns aligned: the first to the left, the others to the right; a rule below the head."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    text = [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join([text[0], "-" * (sum(widths) + 2 * (len(widths) - 1)), *text[1:]])

@@ -1,0 +1,112 @@
+"""From options to a world and a problem, with a budget where none is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from c2mabv_jax.problem import Problem, ProblemError
+
+
+class Fence(NamedTuple):
+    """What sets of N LLMs cost per round under the true mean costs, in money.
+
+    Attributes:
+      least: the cheapest legal set (0 where fewer than N may be asked).
+      cheapest: the N cheapest LLMs.
+      best: the N LLMs with the highest mean reward (ties: the cheaper).
+      dearest: the N dearest LLMs.
+    """
+
+    least: float
+    cheapest: float
+    best: float
+    dearest: float
+
+
+def world(
+    scenario: str,
+    prices: Path | None,
+    log: Path | None,
+    models: tuple[str, ...] | None,
+    group: tuple[str, ...] | None,
+    order: str,
+    seed: int,
+) -> Any:
+    """The environment that the options ask for.
+
+    Raises:
+      ProblemError: options that exclude each other, an unknown scenario, a malformed file.
+    """
+    from c2mabv_jax import environments
+
+    if log is None:
+        for option, value in (("--group", group), ("--models", models)):
+            if value:
+                raise ProblemError(f"{option} = {','.join(value)!r}: only a --log has it")
+        return environments.scenario(scenario, prices=prices)
+    if prices is not None:
+        raise ProblemError(f"--prices = '{prices}': a log has its own costs; leave it out")
+    return environments.replay(log, models=models, group=group, order=order, seed=seed)  # type: ignore[arg-type]
+
+
+def fence(problem: Problem, environment: Any) -> Fence:
+    """What sets of N LLMs cost; see `Fence`."""
+    cost = np.asarray(environment.mean_cost, np.float64) * float(environment.cost_scale)
+    reward = np.asarray(environment.mean_reward, np.float64)
+    sorted_cost, number = np.sort(cost), problem.num_selected
+    best = np.lexsort((cost, -reward))[:number]
+    cheapest = float(sorted_cost[:number].sum())
+    return Fence(
+        least=0.0 if problem.at_most else cheapest,
+        cheapest=cheapest,
+        best=float(cost[best].sum()),
+        dearest=float(sorted_cost[-number:].sum()),
+    )
+
+
+def default_budget(prices: Fence) -> float:
+    """A budget that binds: between the N cheapest and the N best LLMs, in proportion.
+
+    Prices of LLMs span orders of magnitude, so it is the geometric mean of the two (the
+    arithmetic one where the cheapest cost nothing), rounded to three digits.
+    """
+    low, high = prices.cheapest, prices.best
+    middle = float(np.sqrt(low * high)) if low > 0 else (low + high) / 2
+    return min(max(float(f"{middle:.3g}"), low), max(low, high))
+
+
+def check_budget(problem: Problem, environment: Any) -> str | None:
+    """A remark on a budget that cannot bind; raises where no legal set can meet it.
+
+    Raises:
+      ProblemError: names --budget and the smallest feasible one.
+    """
+    budget, prices, unit = float(problem.budget), fence(problem, environment), environment.cost_unit
+    money = "" if unit == "1" else f" {unit}"
+    if budget < prices.least * (1 - 1e-9):
+        raise ProblemError(
+            f"--budget = {budget:g}{money}: the {problem.num_selected} cheapest LLMs cost "
+            f"{_up(prices.least)}{money}; give at least that, or a smaller --num-selected"
+        )
+    if budget > prices.dearest:
+        return (
+            f"the budget never binds: even the {problem.num_selected} dearest LLMs cost only "
+            f"{prices.dearest:.4g}{money} (is its unit right?)"
+        )
+    if budget > prices.best:
+        return (
+            f"the budget may not bind: the {problem.num_selected} best LLMs cost "
+            f"{prices.best:.4g}{money}"
+        )
+    return None
+
+
+def _up(value: float) -> str:
+    """Four digits, rounded up, so that the number shown is itself enough."""
+    shown = float(f"{value:.4g}")
+    if shown < value:
+        shown += 10.0 ** (np.floor(np.log10(value)) - 3)
+    return f"{shown:.4g}"

@@ -1,0 +1,173 @@
+"""Figures of one run: reward, regret and violation against rounds; how often LLMs are picked.
+
+Every function takes the dataset that `c2mabv run` stores (dims `policy`, `seed`, `round`,
+`arm`) and returns a figure to be saved with `style.save`. Bands hold the middle 95 % of seeds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from c2mabv_jax.plotting import style
+
+LABELS = {
+    "reward": "reward per round",
+    "cost": "cost",
+    "violation": "violation",
+    "regret": "regret",
+    "regret_fixed_set": "regret against the best fixed set",
+    "lagrangian_regret": "Lagrangian regret",
+}
+
+
+def figures(results: xr.Dataset) -> dict[str, Figure]:
+    """Every figure of a run, by file name."""
+    drawn = {"overview": overview(results)}
+    for variable in ("reward", "regret", "violation"):
+        if np.isfinite(results[variable]).any():
+            drawn[variable] = against_rounds(results, variable)
+    return {**drawn, "picks": picks(results)}
+
+
+def against_rounds(results: xr.Dataset, variable: str, width: float = style.COLUMN) -> Figure:
+    """One variable against rounds, a curve and a band per policy."""
+    drawing, axes = style.figure(width=width, height=0.95 * width)
+    curves(axes[0, 0], results, variable)
+    style.legend(drawing)
+    return drawing
+
+
+def overview(results: xr.Dataset) -> Figure:
+    """Reward, regret, violation and picks on one page-wide figure."""
+    drawing, axes = style.figure(2, 2, width=style.DOUBLE, height=5.6)
+    panels = zip(axes.flat, ("reward", "regret", "violation"), strict=False)
+    for letter, (ax, variable) in zip("abc", panels, strict=True):
+        curves(ax, results, variable)
+        style.label(ax, title=f"({letter}) {LABELS[variable]}")
+    pick_map(axes[1, 1], results)
+    style.label(axes[1, 1], title="(d) rounds in which an LLM is picked (%)")
+    style.legend(drawing)
+    return drawing
+
+
+def curves(ax: Axes, results: xr.Dataset, variable: str) -> None:
+    """Draw one variable against rounds.
+
+    Violation is drawn on a logarithmic axis, which has no place for zero: policies that stay
+    within the budget in every seed are named in the legend's stead by a note.
+    """
+    rounds = results["round"].to_numpy()
+    unit = results[variable].attrs.get("units")
+    logarithmic = variable == "violation"
+    silent = []
+    for policy in results["policy"].to_numpy():
+        values = results[variable].sel(policy=policy).transpose("seed", "round").to_numpy()
+        if not np.isfinite(values).any():
+            continue
+        if logarithmic and not values[:, -1].any():
+            silent.append(style.look(policy).label)
+            # A policy may overspend early and keep the budget in the end; draw that part.
+        style.curve(ax, rounds, np.where(values > 0, values, 0) if logarithmic else values, policy)
+    style.log_axis(ax)
+    if logarithmic:
+        _log_violation(ax, results)
+        if silent:
+            note = "none at the end: " + ", ".join(silent)
+            box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}
+            size = style.SIZE["note"]
+            ax.text(0.02, 0.02, note, transform=ax.transAxes, fontsize=size, bbox=box, zorder=4)
+    elif variable in ("regret", "regret_fixed_set"):
+        ax.axhline(0, color="0.4", linewidth=0.6)
+    elif variable == "reward":
+        _settled_range(ax, results[variable])
+    elif variable == "cost":
+        ax.axhline(results.attrs["budget"], color="0.2", linewidth=0.8, linestyle=":")
+    ax.margins(x=0.01)
+    shown = "/round" if unit == "reward/round" else unit
+    quantity = LABELS.get(variable, variable)
+    label = quantity if shown == "/round" else style.with_unit(quantity, unit)
+    style.label(ax, "round", label)
+
+
+def _log_violation(ax: Axes, results: xr.Dataset) -> None:
+    """Logarithmic y axis from a thousandth of the budget (or the smallest mean) upwards."""
+    means = results["violation"].mean("seed").to_numpy()
+    positive = means[means > 0]
+    if positive.size == 0:
+        ax.set_ylim(0, 1)
+        return
+    final = results["violation"].mean("seed").isel(round=-1).to_numpy()
+    lowest = final[final > 0].min() if (final > 0).any() else positive.min()
+    style.log_axis(ax, "y")
+    ax.set_ylim(lowest / 3, positive.max() * 2)
+
+
+def _settled_range(ax: Axes, values: xr.DataArray) -> None:
+    """Range of the means after ten rounds and of the bands of the last tenth of the rounds.
+
+    A mean over a handful of rounds is anywhere in [0, 1] and would squeeze all the rest.
+    """
+    horizon = int(values["round"][-1])
+    means = values.mean("seed").sel(round=slice(min(10, horizon), None)).to_numpy()
+    late = values.sel(round=slice(0.1 * horizon, None))
+    band = late.quantile([0.025, 0.975], "seed").to_numpy()
+    low = min(np.nanmin(means), np.nanmin(band))
+    high = max(np.nanmax(means), np.nanmax(band))
+    room = 0.06 * (high - low) or 0.01
+    ax.set_ylim(low - room, high + room)
+
+
+def picks(results: xr.Dataset, width: float = style.COLUMN) -> Figure:
+    """How often each policy picks each LLM, in percent of rounds; LLMs by mean cost."""
+    arms = results.sizes["arm"]
+    drawing, axes = style.figure(width=width, height=1.1 + 0.2 * arms)
+    pick_map(axes[0, 0], results)
+    style.label(axes[0, 0], title="rounds in which an LLM is picked (%)")
+    return drawing
+
+
+def pick_map(ax: Axes, results: xr.Dataset) -> None:
+    """Heat map `[arm, policy]` of the share of rounds, dearest LLM on top, with its numbers."""
+    last = results["pulls"].isel(round=-1)
+    share = 100 * last.mean("seed") / int(results["round"][-1])
+    order = np.argsort(-results["mean_cost"].to_numpy(), kind="stable")
+    values = share.transpose("arm", "policy").to_numpy()[order]
+    names = [str(results["arm"].to_numpy()[k]) for k in order]
+    policies = [style.look(str(name)).label for name in results["policy"].to_numpy()]
+    ax.grid(False)
+    ax.imshow(values, cmap=style.SEQUENTIAL, vmin=0, vmax=100, aspect="auto")
+    for row, column in np.ndindex(values.shape):
+        value = values[row, column]
+        ax.text(
+            column,
+            row,
+            f"{value:.0f}" if value >= 1 or value == 0 else "<1",
+            ha="center",
+            va="center",
+            fontsize=style.SIZE["note"],
+            color="black" if value > 55 else "white",
+        )
+    ax.set_yticks(range(len(names)), [_short(name) for name in names])
+    ax.set_xticks(range(len(policies)), policies, rotation=30, ha="right", rotation_mode="anchor")
+    ax.tick_params(length=0)
+
+
+def _short(name: str, most: int = 22) -> str:
+    """A name that fits a column: the vendor before a slash goes first."""
+    name = name.rsplit("/", 1)[-1]
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
+def handles(policies: list[str]) -> list[Line2D]:
+    """Legend entries of policies that are drawn by other means than `style.curve`."""
+    looks = [style.look(policy) for policy in policies]
+    return [
+        Line2D(
+            [], [], color=o.colour, linestyle=o.line, marker=o.marker, markersize=3.6, label=o.label
+        )
+        for o in looks
+    ]
