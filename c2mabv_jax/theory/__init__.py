@@ -1,5 +1,14 @@
-"""Optima, bounds, predictions, lower bounds, statistics of claims: float64 on the host."""
+"""Optima, bounds, predictions, lower bounds, statistics of claims: float64 on the host.
 
+optimum, frontier, set_table   what is best knowing the means
+regret_bound, violation_bound  explicit bounds and the probability that they fail
+predictions                    leading orders: what C2MAB-V should measure
+lower_bounds                   what no algorithm can beat
+statistics                     confidence limits, growth exponents, power
+exact                          coverage by dynamic programming
+"""
+
+from c2mabv_jax.theory import exact, lower_bounds, predictions, statistics
 from c2mabv_jax.theory.bounds import (
     Bound,
     least_observation_probability,
@@ -7,6 +16,7 @@ from c2mabv_jax.theory.bounds import (
     violation_bound,
 )
 from c2mabv_jax.theory.envelope import Frontier, frontier
+from c2mabv_jax.theory.exact import coverage_failure
 from c2mabv_jax.theory.optimum import Optimum, optimum
 from c2mabv_jax.theory.sets import SetTable, set_table
 from c2mabv_jax.theory.widths import failing_rounds, log_term, side_failure, width_sum
@@ -16,14 +26,19 @@ __all__ = [
     "Frontier",
     "Optimum",
     "SetTable",
+    "coverage_failure",
+    "exact",
     "failing_rounds",
     "frontier",
     "least_observation_probability",
     "log_term",
+    "lower_bounds",
     "optimum",
+    "predictions",
     "regret_bound",
     "set_table",
     "side_failure",
+    "statistics",
     "violation_bound",
     "width_sum",
 ]
