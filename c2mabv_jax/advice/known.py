@@ -1,0 +1,140 @@
+"""What the log itself settles: every fixed set's quality and cost, and the oracle front.
+
+Nothing is simulated here. A set's quality is its mean set reward over the rows of the log,
+its cost the mean over the rows of what it would have charged, in the log's money.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from c2mabv_jax.environments.replay import Replay
+from c2mabv_jax.problem import Problem
+from c2mabv_jax.theory import set_table
+
+_BLOCK = 1 << 22  # float64 entries held at once
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """Every legal fixed set on the rows of a log.
+
+    Attributes:
+      sets: bool `[M, K]`.
+      quality: mean set reward over rows, float64 `[M]`.
+      cost: mean cost over rows, money per query, float64 `[M]`.
+      single_quality, single_cost: of asking one LLM alone, `[K]`.
+      single_error: half width of the 95 % interval of `single_quality` that the number of
+        rows leaves (normal approximation), `[K]`.
+      corners: indices of the sets at the corners of the oracle front, cheapest first.
+    """
+
+    sets: np.ndarray
+    quality: np.ndarray
+    cost: np.ndarray
+    single_quality: np.ndarray
+    single_cost: np.ndarray
+    single_error: np.ndarray
+    corners: np.ndarray
+
+    @property
+    def cheapest(self) -> float:
+        """Cost of the cheapest legal set."""
+        return float(self.cost[self.corners[0]])
+
+    @property
+    def dearest_useful(self) -> float:
+        """Cost of the best set: a larger budget buys nothing more."""
+        return float(self.cost[self.corners[-1]])
+
+    @property
+    def best_quality(self) -> float:
+        """Quality of the best set, whatever it costs."""
+        return float(self.quality[self.corners[-1]])
+
+    def oracle(self, budget: float | np.ndarray) -> np.ndarray:
+        """Best quality of any mix of sets whose mean cost keeps the budget.
+
+        NaN below the cheapest set, where no policy can keep the budget.
+        """
+        budget = np.asarray(budget, np.float64)
+        value = np.interp(budget, self.cost[self.corners], self.quality[self.corners])
+        return np.where(budget < self.cheapest * (1 - 1e-9), np.nan, value)
+
+    def price(self, budget: float) -> float:
+        """Quality that one more unit of money buys on the front; 0 past the best set."""
+        cost, quality = self.cost[self.corners], self.quality[self.corners]
+        if len(cost) < 2 or budget >= cost[-1]:
+            return 0.0
+        segment = int(np.clip(np.searchsorted(cost, budget, "right") - 1, 0, len(cost) - 2))
+        rise = quality[segment + 1] - quality[segment]
+        return float(rise / (cost[segment + 1] - cost[segment]))
+
+    def best_single(self, money: float) -> float:
+        """Quality of the best single LLM that costs at most `money`; NaN where none does."""
+        affordable = self.single_cost <= money * (1 + 1e-9)
+        return float(self.single_quality[affordable].max()) if affordable.any() else np.nan
+
+
+def known_sets(log: Replay, problem: Problem) -> Known:
+    """Quality and cost of every legal set on the rows of `log`.
+
+    A cascade that bills only queried LLMs is asked cheapest (by mean cost) first, and stops
+    at an answer with probability equal to its score, as in the simulation.
+
+    Raises:
+      ProblemError: more sets than can be enumerated.
+    """
+    score = np.asarray(log.score, np.float64).T
+    cost = np.asarray(log.scaled_cost, np.float64).T * log.cost_scale
+    sets, quality, money = set_table(
+        problem, score.mean(axis=0), cost.mean(axis=0), log.set_reward_table(problem.reward_model)
+    )
+    if problem.cascading and problem.billing == "queried":
+        money = _queried_costs(sets, score, cost, problem.reward_model)
+    return Known(
+        sets=sets,
+        quality=quality,
+        cost=money,
+        single_quality=score.mean(axis=0),
+        single_cost=cost.mean(axis=0),
+        single_error=1.96 * score.std(axis=0) / np.sqrt(len(score)),
+        corners=upper_envelope(money, quality),
+    )
+
+
+def upper_envelope(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Corners of the upper concave envelope, up to the best value: indices, ascending cost."""
+    corners: list[int] = []
+    for i in np.lexsort((-value, cost)):
+        if corners and value[i] <= value[corners[-1]]:
+            continue  # costs no less and is worth no more
+        while len(corners) >= 2:
+            a, b = corners[-2], corners[-1]
+            area = (cost[b] - cost[a]) * (value[i] - value[a]) - (value[b] - value[a]) * (
+                cost[i] - cost[a]
+            )
+            if area < 0:
+                break
+            corners.pop()
+        corners.append(int(i))
+    return np.array(corners)
+
+
+def _queried_costs(sets: np.ndarray, score: np.ndarray, cost: np.ndarray, model: str) -> np.ndarray:
+    """Mean over rows of what the asked part of a cascade charges, `[M]`."""
+    order = np.argsort(cost.mean(axis=0), kind="stable")
+    going_on = (1 - score if model == "AWC" else score)[:, order]
+    ordered_sets, ordered_cost = sets[:, order], cost[:, order]
+    money = np.zeros(len(sets))
+    block = max(1, _BLOCK // len(score))
+    for start in range(0, len(sets), block):
+        chosen = ordered_sets[start : start + block]
+        still = np.ones((len(chosen), len(score)))
+        for k in range(chosen.shape[1]):
+            asked = still * chosen[:, k : k + 1]
+            money[start : start + block] += asked @ ordered_cost[:, k] / len(score)
+            still = still - asked * (1 - going_on[:, k])
+    return money

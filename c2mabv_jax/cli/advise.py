@@ -1,0 +1,93 @@
+"""`c2mabv advise`: replay a log of your own and say which budget buys which quality."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from c2mabv_jax.cli import cache, folder
+from c2mabv_jax.problem import ProblemError
+
+
+def advise(
+    log: Annotated[
+        Path,
+        typer.Option(help="Your log: CSV or Parquet, a row per query, or per query and model."),
+    ],
+    reward_model: Annotated[
+        str, typer.Option(help="SUC (scores add up), AWC (any win) or AIC (all in).")
+    ] = "SUC",
+    budgets: Annotated[
+        str | None,
+        typer.Option(
+            help="LO:HI:N, average costs per query in the log's money, spaced evenly by ratio; "
+            "by default 10 from the cheapest choice to the best one."
+        ),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Groups of the log to replay, comma separated.")
+    ] = None,
+    models: Annotated[
+        str | None, typer.Option(help="Models to choose from, comma separated; by default all.")
+    ] = None,
+    num_selected: Annotated[
+        int | None,
+        typer.Option(
+            help="N, LLMs per query; by default 1 for SUC, 2 for AIC, and for AWC as many as "
+            "each add 1 % to the best quality."
+        ),
+    ] = None,
+    billing: Annotated[
+        str, typer.Option(help="Of an AWC cascade: selected (all chosen) or queried LLMs.")
+    ] = "selected",
+    target: Annotated[
+        float, typer.Option(help="Share of the best set's quality that the advice aims at.")
+    ] = 0.95,
+    horizon: Annotated[int, typer.Option(help="Queries per run.")] = 10_000,
+    seeds: Annotated[int, typer.Option(help="Runs per budget and pair of alphas.")] = 64,
+    seed: Annotated[int, typer.Option(help="Root of all random numbers.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the advice; by default results/advise (or advise-2, ...)."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a former result in --out.")
+    ] = False,
+) -> None:
+    """Replay the log under C2MAB-V over budgets; write advice.md, advice.csv and figures."""
+    target_folder = folder.choose(out, "results/advise", force)
+    if not 0 < target <= 1:
+        raise ProblemError(f"--target = {target}: give a share in (0, 1]")
+    cache.enable()
+    from c2mabv_jax import advice, environments
+    from c2mabv_jax.advice.report import printed
+
+    world = environments.replay(log, models=_listed(models), group=_listed(group))
+    done = advice.study(
+        world,
+        reward_model,
+        budgets,
+        num_selected,
+        billing=billing,
+        horizon=horizon,
+        num_seeds=seeds,
+        seed=seed,
+        progress=sys.stderr.isatty(),
+    )
+    recommended = advice.recommend(done, target)
+    command = shlex.join(["c2mabv", *sys.argv[1:]])
+    with folder.staged(target_folder) as stage:
+        advice.write_advice(done, recommended, stage, command)
+    print(printed(done, recommended))
+    files = "advice.md, advice.csv, quality_cost.png, learning.png, usage.png"
+    print(f"\nwritten to {target_folder}: {files}")
+
+
+def _listed(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    return tuple(part.strip() for part in text.split(",") if part.strip())
