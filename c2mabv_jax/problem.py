@@ -41,6 +41,13 @@ def _require(ok: bool, field: str, value: Any, fix: str) -> None:
         raise ProblemError(f"{field} = {value!r}: {fix}")
 
 
+def check_whole(field: str, value: Any, low: int, high: int) -> None:
+    """Raise unless `value` is a whole number from `low` to `high`."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    fix = f"give a whole number from {low} to {high}"
+    _require(whole and low <= value <= high, field, value, fix)
+
+
 def _one_of(field: str, value: Any, allowed: tuple[str, ...]) -> None:
     _require(value in allowed, field, value, "choose one of " + ", ".join(allowed))
 
@@ -121,7 +128,9 @@ class Problem:
         )
         if self.satisfaction != "bernoulli":
             ok = isinstance(self.satisfaction, float | int) and 0 < self.satisfaction <= 1
-            _require(ok, "satisfaction", self.satisfaction, "give 'bernoulli' or a number in (0, 1]")
+            _require(
+                ok, "satisfaction", self.satisfaction, "give 'bernoulli' or a number in (0, 1]"
+            )
         if not is_traced(self.budget):
             budget = float(self.budget)
             _require(np.isfinite(budget), "budget", budget, "give a finite number")

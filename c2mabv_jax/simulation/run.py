@@ -15,11 +15,13 @@ import xarray as xr
 from tqdm import tqdm
 
 from c2mabv_jax.policies.base import Policy
-from c2mabv_jax.problem import Problem, ProblemError
+from c2mabv_jax.problem import Problem, ProblemError, check_whole
 from c2mabv_jax.simulation.block import Point, lanes, per_lane, run_block
 from c2mabv_jax.simulation.records import recorded_rounds
 from c2mabv_jax.simulation.results import to_dataset
 from c2mabv_jax.simulation.round import Accounting, Tally
+
+MOST_SEEDS = 2**32  # a seed id, like a root, is one 32-bit word
 
 
 def simulate(
@@ -65,6 +67,8 @@ def simulate(
       ProblemError: sizes that do not fit together; the message names the field and the fix.
     """
     check_fit(problem, environment, horizon, num_seeds, tile)
+    check_whole("seed", seed, 0, MOST_SEEDS - 1)
+    check_whole("first_seed", first_seed, 0, MOST_SEEDS - num_seeds)
     rounds = recorded_rounds(horizon, record_at)
     policy = at_horizon(policy, horizon)
     accounting, table = accounting_for(problem, environment, coverage, marginals)
@@ -74,12 +78,12 @@ def simulate(
     point = per_lane([point], np.zeros(width, int))
     device_table = None if table is None else jnp.asarray(table, jnp.result_type(float))
     root = jax.random.key(seed, impl="threefry2x32")
-    record_at = jnp.asarray(rounds)
+    recorded = jnp.asarray(rounds)
     end = first_seed + num_seeds
 
     def run(first: int) -> Tally:
         ids = np.arange(first, first + width, dtype=np.uint32)
-        records = run_block(point, root, jnp.asarray(ids), record_at, device_table, accounting)
+        records = run_block(point, root, jnp.asarray(ids), recorded, device_table, accounting)
         return jax.tree.map(lambda x: np.asarray(x)[..., : end - first], records)
 
     def run_tile(first: int) -> Tally:
@@ -131,10 +135,11 @@ def check_fit(
             f"num_arms = {problem.num_arms}: the environment has {environment.num_arms} LLMs; "
             "give the same number"
         )
-    if num_seeds < 1:
-        raise ProblemError(f"num_seeds = {num_seeds}: give at least 1")
-    if tile is not None and tile < 1:
-        raise ProblemError(f"tile = {tile}: give at least 1 run")
+    if np.ndim(problem.budget):
+        raise ProblemError(f"budget = {problem.budget}: give one number for all runs")
+    check_whole("num_seeds", num_seeds, 1, MOST_SEEDS)
+    if tile is not None:
+        check_whole("tile", tile, 1, MOST_SEEDS)
     recorded_rounds(horizon, 1)
 
 
