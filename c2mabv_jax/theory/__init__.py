@@ -11,6 +11,7 @@ exact                          coverage by dynamic programming
 from c2mabv_jax.theory import exact, lower_bounds, predictions, statistics
 from c2mabv_jax.theory.bounds import (
     Bound,
+    gap_regret_bound,
     least_observation_probability,
     regret_bound,
     violation_bound,
@@ -30,6 +31,7 @@ __all__ = [
     "exact",
     "failing_rounds",
     "frontier",
+    "gap_regret_bound",
     "least_observation_probability",
     "log_term",
     "lower_bounds",

@@ -133,15 +133,12 @@ def regret_bound(
     most = (1.0 if product else lipschitz * num_selected) if max_reward is None else max_reward
     seen = num_selected * t if observations is None else np.asarray(observations, float)
     width = lipschitz * np.asarray(width_sum(t, seen, num_arms, delta, alpha_reward, form))
-    through_p_star = cascading and p_star is not None
+    reached = p_star if cascading and p_star is not None else 1.0
 
     if kind == "expected":
-        if through_p_star:
-            width = np.minimum(
-                width / p_star,
-                lipschitz
-                * _square_root_route(t, num_arms, num_selected, delta, alpha_reward, p_star),
-            )
+        if reached < 1:
+            route = _square_root_route(t, num_arms, num_selected, delta, alpha_reward, reached)
+            width = np.minimum(width / reached, lipschitz * route)
         wrong = 2 * np.asarray(failing_rounds(t, num_arms, delta, alpha_reward))
         wrong = np.minimum(t, wrong + failing_rounds(t, num_arms, delta, alpha_cost))
         return Bound(plain(width + most * wrong + solver_error * t), plain(0.0 * t))
@@ -149,10 +146,9 @@ def regret_bound(
     level = np.asarray(delta if confidence is None else confidence, float)
     deviation = _Deviation(t, level, anytime)
     span = 1.0 if product else lipschitz * _swap_range(rounding, num_arms, num_selected)
-    value = width + deviation(span**2)
     if cascading:
-        unseen = lipschitz * deviation(num_selected**2)
-        value = (width + unseen) / p_star + deviation(span**2) if through_p_star else value + unseen
+        width = (width + lipschitz * deviation(num_selected**2)) / reached
+    value = width + deviation(span**2)
     if realised:
         spread = num_selected if independent_rewards else num_selected**2
         value = value + deviation(1.0 if product else lipschitz**2 * spread)
@@ -163,6 +159,46 @@ def regret_bound(
         + deviation.used * level
     )
     return Bound(plain(value + solver_error * t), plain(np.minimum(1.0, failure) + 0 * t))
+
+
+def gap_regret_bound(
+    horizon: ArrayLike,
+    num_selected: int,
+    delta: ArrayLike,
+    mean_reward: ArrayLike,
+    alpha_reward: float = 1.0,
+    kind: Kind = "expected",
+) -> Bound:
+    """Gap-dependent bound for SUC without a budget: (K - N) + sum_k 4 alpha^2 ell_T / gap_k.
+
+    A selected arm k outside the top N displaces an arm i of it with U_k >= U_i >= mu_i; so
+    mu_i - mu_k <= 2 alpha w_k, and k is not played after 2 alpha^2 ell_T / gap_k^2
+    observations, gap_k = mu_(N) - mu_k. About 4 times `predictions.gap_regret_leading` when
+    the top arms are equal. An arm that ties with the N-th has no gap; the width sum then bounds the
+    regret, and the smaller of the two is returned.
+
+    Args:
+      horizon: T, scalar or array. num_selected: N. delta: of the radius.
+      mean_reward: `[K]`.
+      alpha_reward: factor on the radius.
+      kind: "expected" (adds N times the expected rounds in which a bound fails) or "pathwise"
+        (expected rewards of the sets played; fails with probability 2 p_side).
+    """
+    _check(kind=kind)
+    t = np.asarray(horizon, float)
+    mean = np.sort(np.asarray(mean_reward, float))[::-1]
+    num_arms = mean.size
+    ell = np.asarray(log_term(t, num_arms, delta))
+    gaps = mean[num_selected - 1] - mean[num_selected:]
+    with np.errstate(divide="ignore"):
+        by_gap = (num_arms - num_selected) + 4 * alpha_reward**2 * ell * np.sum(1 / gaps)
+    width = np.asarray(width_sum(t, num_selected * t, num_arms, delta, alpha_reward))
+    value = np.minimum(by_gap, width)
+    if kind == "expected":
+        wrong = np.minimum(t, 2 * np.asarray(failing_rounds(t, num_arms, delta, alpha_reward)))
+        return Bound(plain(value + num_selected * wrong), plain(0.0 * t))
+    failure = 2 * np.asarray(side_failure(t, num_arms, delta, alpha_reward))
+    return Bound(plain(value), plain(np.minimum(1.0, failure) + 0 * t))
 
 
 def violation_bound(
@@ -213,14 +249,14 @@ def violation_bound(
     _check(kind=kind, form=form, rounding=rounding, observed=observed)
     if observed == "cascade" and p_star is None:
         raise ProblemError("p_star = None: observed = 'cascade' needs it")
+    reached = p_star if observed == "cascade" and p_star is not None else 1.0
     t = np.asarray(horizon, float)
     span = _swap_range(rounding, num_arms, num_selected)
     spread = span**2 + num_selected if independent_costs else (span + num_selected) ** 2
     width = np.asarray(width_sum(t, num_selected * t, num_arms, delta, alpha_cost, form))
 
     if kind == "expected":
-        if observed == "cascade":
-            width = width / p_star
+        width = width / reached
         wrong = np.minimum(t, 2 * np.asarray(failing_rounds(t, num_arms, delta, alpha_cost)))
         drift = (width + num_selected * wrong) / t
         noise = 0.0 if signed else np.sqrt(spread / t) / 4
@@ -229,7 +265,7 @@ def violation_bound(
     level = np.asarray(delta if confidence is None else confidence, float)
     deviation = _Deviation(t, level, anytime)
     if observed == "cascade":
-        width = (width + deviation(num_selected**2)) / p_star
+        width = (width + deviation(num_selected**2)) / reached
     value = (width + deviation(spread)) / t
     t_failure = np.full_like(t, t.max()) if anytime else t
     failure = (

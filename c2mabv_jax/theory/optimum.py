@@ -104,11 +104,11 @@ def _mixed(oracle: Oracle, budget: float, fixed: Fixed = (None, None)) -> Optimu
     """Two points of the envelope around the budget, or one if the best set fits or none does."""
     slack = oracle.high.cost <= budget * AFFORDABLE
     feasible = oracle.low.cost <= budget * AFFORDABLE
-    points, mix, slope = (oracle.high if slack else oracle.low,), np.ones(1), 0.0
+    points, mix, slope = [oracle.high if slack else oracle.low], np.ones(1), 0.0
     if feasible and not slack:
         low, high, slope = bracket(oracle, budget)
         share = share_of(low.cost, high.cost, budget)
-        points, mix = (low, high), np.array([1 - share, share])
+        points, mix = [low, high], np.array([1 - share, share])
     sets = tuple(oracle.mask(point.arms) for point in points)
     return Optimum(
         relaxed=float(mix @ [point.value for point in points]),

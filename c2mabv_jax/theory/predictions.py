@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy.special import ndtr
 
 from c2mabv_jax.problem import ProblemError
 from c2mabv_jax.theory.optimum import Optimum
@@ -115,7 +115,11 @@ def noise_floor(
     m = float(best.mix @ totals) - budget
     m = 0.0 if abs(m) <= 1e-12 * budget else m
     with np.errstate(divide="ignore", invalid="ignore"):
-        value = np.where(s > 0, s * stats.norm.pdf(m / s) + m * stats.norm.cdf(m / s), max(m, 0.0))
+        value = np.where(
+            s > 0,
+            s * np.exp(-((m / s) ** 2) / 2) / math.sqrt(2 * math.pi) + m * ndtr(m / s),
+            max(m, 0.0),
+        )
     return plain(value)
 
 
@@ -147,12 +151,13 @@ def exploration_counts(
     """
     if best.reduced is None or best.basic is None:
         raise ProblemError("best: needs the duals of a feasible SUC optimum")
+    outside = (best.reduced < 0) & ~best.basic
     t = np.asarray(horizon, float)
     ell = np.asarray(log_term(t, num_arms, delta))
     mu, c = np.asarray(mean_reward, float), np.asarray(mean_cost, float)
     lam, nu = _threshold(best, mu, c, t, ell, alpha_reward, alpha_cost, refined)
     counts = np.zeros((num_arms, *np.broadcast_shapes(t.shape, ell.shape)))
-    for k in np.flatnonzero((best.reduced < 0) & ~best.basic):
+    for k in np.flatnonzero(outside):
         low, high = (
             np.zeros_like(counts[k]),
             np.full_like(counts[k], 1 / _smallest_alpha(alpha_reward, alpha_cost)),
@@ -184,7 +189,7 @@ def _threshold(
 ) -> tuple[Any, Any]:
     """lambda and nu that an arm has to beat at round T."""
     lam, nu = best.multiplier, best.cardinality_multiplier
-    basic = np.flatnonzero(best.basic)
+    basic = np.flatnonzero(np.asarray(best.basic))
     if not refined or basic.size == 0:
         return lam, nu
     share = np.maximum(best.marginals[basic], 1e-12)
@@ -324,7 +329,7 @@ def sum_over_rounds(term: Callable[[np.ndarray], np.ndarray], horizon: ArrayLike
         span = np.log(end / head)
         points = head * np.exp(span * unit)
         integral = (term(points) * points * weights).sum(-1) * span[..., 0] / (3 * 2048)
-        ends = (term(end[..., 0]) - term(np.float64(head))) / 2
+        ends = (term(end[..., 0]) - term(np.array(float(head)))) / 2
         result = np.where(t > head, exact[-1] + integral + ends, result)
     return result
 
