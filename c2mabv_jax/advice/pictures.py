@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from c2mabv_jax.advice.recommend import Recommendation
-from c2mabv_jax.advice.study import Study
+from c2mabv_jax.advice.study import Run, Study
 from c2mabv_jax.plotting import style
 
 C2MABV = style.look("c2mabv")
 QUALITY = {"SUC": "quality", "AWC": "quality (any win)", "AIC": "quality (all in)"}
 _MOST_DOTS = 3000
 _MOST_NAMED = 7  # LLMs with a colour of their own
+_CHARACTER = 0.0082  # width of a letter of a note, as a share of a page-wide figure
 _TINTS = ("blue", "orange", "green", "sky", "purple", "vermilion", "black")
 
 
@@ -53,8 +55,9 @@ def quality_against_cost(study: Study, advice: Recommendation) -> Figure:
         label="single LLMs", zorder=2,
     )  # fmt: skip
     # A mix of sets is a chord, which a logarithmic axis bends: draw it finely.
-    grid = np.geomspace if positive and cost[0] > 0 else np.linspace
-    fine = np.union1d(grid(cost[0], max(edge, cost[0] * 1.001), 400), cost)
+    grid = np.geomspace if positive else np.linspace
+    first = cost[0] if cost[0] > 0 else known.single_cost.min() / 2
+    fine = np.union1d(grid(first, max(edge, first * 1.001), 400), cost[cost >= first])
     ax.plot(fine, known.oracle(fine), color="black", linestyle="--", linewidth=1.1,
             label="oracle front (mixes of sets)", zorder=2)  # fmt: skip
     money = np.array([run.cost[-1] for run in runs])
@@ -71,43 +74,59 @@ def quality_against_cost(study: Study, advice: Recommendation) -> Figure:
             markeredgecolor=C2MABV.colour, label="recommended", zorder=3.5)  # fmt: skip
     if positive:
         _money_axis(ax)
+    _frame(ax, study, advice, positive)
     style.label(ax, style.with_unit("average cost", unit), QUALITY[study.problem.reward_model])
     _name_points(ax, study, positive)
     style.legend(drawing, ncols=3)
     return drawing
 
 
-def _money_axis(ax) -> None:
+def _frame(ax: Axes, study: Study, advice: Recommendation, logarithmic: bool) -> None:
+    """Limits that hold single LLMs, C2MAB-V and the best set; the rest of the front is cut."""
+    known, runs = study.known, study.of_pair(advice.pair)
+    cost = [*known.single_cost, *(run.cost[-1] for run in runs), known.dearest_useful]
+    quality = [*known.single_quality, *(run.quality[-1] for run in runs), known.best_quality]
+    rise = max(max(quality) - min(quality), 0.01)
+    ax.set_ylim(min(quality) - 0.08 * rise, max(quality) + 0.08 * rise)
+    if logarithmic:
+        ax.set_xlim(min(cost) / 1.4, max(cost) * 1.4)
+    else:
+        ax.set_xlim(min(cost) - 0.05 * max(cost), max(cost) * 1.1 or 1.0)
+
+
+def _money_axis(ax: Axes) -> None:
     """Logarithmic, with plain numbers at 1, 2 and 5."""
     style.log_axis(ax)
     ax.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5), numticks=12))
     ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
 
 
-def _name_points(ax, study: Study, logarithmic: bool) -> None:
-    """Names beside the single LLMs, moved apart where they would overprint."""
+def _name_points(ax: Axes, study: Study, logarithmic: bool) -> None:
+    """Names beside the single LLMs, moved down where they would overprint."""
     known = study.known
-    ax.margins(x=0.12, y=0.08)
     low, high = ax.get_ylim()
-    apart = (high - low) * 0.035
     left, right = ax.get_xlim()
-    scale = np.log if logarithmic else (lambda x: x)
+    scale = np.log if logarithmic else np.asarray
     place = (scale(known.single_cost) - scale(left)) / (scale(right) - scale(left))
-    placed: list[tuple[float, float]] = []
+    apart = 0.036 * (high - low)
+    placed: list[tuple[float, float, float]] = []
     for k in np.argsort(-known.single_quality):
-        y = float(known.single_quality[k])
-        while any(abs(place[k] - x) < 0.2 and abs(y - other) < apart for x, other in placed):
-            y -= apart
-        placed.append((float(place[k]), y))
-        on_front = known.oracle(known.single_cost[k]) <= known.single_quality[k] + 1e-9
-        on_right = place[k] < 0.75 and not (on_front and place[k] > 0.2)
-        lift = (5 if on_front else 0) + (y - known.single_quality[k]) / (high - low) * 230
-        ax.annotate(
-            short(study.log.names[k]),
-            (known.single_cost[k], known.single_quality[k]),
-            xytext=(6 if on_right else -6, lift),
-            textcoords="offset points", fontsize=style.SIZE["note"], color="0.3",
-            ha="left" if on_right else "right", va="center", zorder=1.8,
+        name, y = short(study.log.names[k]), float(known.single_quality[k])
+        on_front = known.oracle(known.single_cost[k]) <= y + 1e-9
+        wide = _CHARACTER * len(name)
+        to_right = place[k] + wide < 0.98 and (not on_front or place[k] < wide)
+        start = place[k] + 0.012 if to_right else place[k] - 0.012 - wide
+        if on_front and not to_right:
+            y += apart / 2
+        while any(
+            start < end and begin < start + wide and abs(y - other) < apart
+            for begin, end, other in placed
+        ):
+            y -= apart / 2
+        placed.append((start, start + wide, y))
+        ax.text(
+            start, (y - low) / (high - low), name, transform=ax.transAxes, va="center",
+            fontsize=style.SIZE["note"], color="0.3", zorder=1.8,
         )  # fmt: skip
 
 
@@ -179,7 +198,7 @@ def usage(study: Study, advice: Recommendation) -> Figure:
     return drawing
 
 
-def late_share(run) -> np.ndarray:
+def late_share(run: Run) -> np.ndarray:
     """Share of queries that ask each LLM in the second half of a run, `[K]`."""
     length = np.diff(run.queries, prepend=0)
     late = run.queries > run.queries[-1] / 2

@@ -141,7 +141,7 @@ def budgets_from(text: str | None, known: Known, number: int = 10) -> np.ndarray
       ProblemError: a text that is no range.
     """
     if text is None:
-        low, high = known.cheapest, known.dearest_useful
+        low, high = max(known.cheapest, float(known.single_cost.min())), known.dearest_useful
         low = min(low * 1.1, (low + high) / 2)
     else:
         parts = text.split(":")
