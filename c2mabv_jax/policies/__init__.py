@@ -1,7 +1,52 @@
-"""Policies on one protocol: C2MAB-V and what it is compared with."""
+"""Policies on one protocol: C2MAB-V and what it is compared with.
 
+`catalogue.policy(name, problem, environment, **options)` makes one by name.
+"""
+
+from c2mabv_jax.policies import catalogue
 from c2mabv_jax.policies.base import Decision, Feedback, Policy
 from c2mabv_jax.policies.c2mabv import C2MABV, C2MABVState
+from c2mabv_jax.policies.catalogue import POLICIES
+from c2mabv_jax.policies.conservative import Conservative
+from c2mabv_jax.policies.cucb import CUCB
+from c2mabv_jax.policies.direct import C2MABVDirect
+from c2mabv_jax.policies.epsilon_greedy import EpsilonGreedy
+from c2mabv_jax.policies.explore_then_commit import ExploreThenCommit
+from c2mabv_jax.policies.fixed_set import FixedSet
+from c2mabv_jax.policies.lyapunov import LyapunovQueue
+from c2mabv_jax.policies.omega_ucb import OmegaUCB
+from c2mabv_jax.policies.oracle import Oracle
+from c2mabv_jax.policies.pessimistic_optimistic import PessimisticOptimistic
+from c2mabv_jax.policies.primal_dual import PrimalDualBwK
 from c2mabv_jax.policies.saving import load_state, save_state
+from c2mabv_jax.policies.thompson import ThompsonSampling
+from c2mabv_jax.policies.two_tier import TwoTier
+from c2mabv_jax.policies.ucb_bwk import UCBBwK
+from c2mabv_jax.policies.uniform import UniformRandom
 
-__all__ = ["C2MABV", "C2MABVState", "Decision", "Feedback", "Policy", "load_state", "save_state"]
+__all__ = [
+    "C2MABV",
+    "CUCB",
+    "POLICIES",
+    "C2MABVDirect",
+    "C2MABVState",
+    "Conservative",
+    "Decision",
+    "EpsilonGreedy",
+    "ExploreThenCommit",
+    "Feedback",
+    "FixedSet",
+    "LyapunovQueue",
+    "OmegaUCB",
+    "Oracle",
+    "PessimisticOptimistic",
+    "Policy",
+    "PrimalDualBwK",
+    "ThompsonSampling",
+    "TwoTier",
+    "UCBBwK",
+    "UniformRandom",
+    "catalogue",
+    "load_state",
+    "save_state",
+]

@@ -63,16 +63,22 @@ class C2MABV:
     delta: Any = 0.05
     solver: local_server.Solver = dataclasses.field(default="exact", metadata={"static": True})
     radius: Radius = dataclasses.field(default="hoeffding", metadata={"static": True})
-
     discount: Any = None
     window: Any = None
 
     def __post_init__(self) -> None:
+        for field in ("alpha_reward", "alpha_cost", "discount", "window"):
+            if isinstance(getattr(self, field), str):
+                raise ProblemError(f"{field} = {getattr(self, field)!r}: give a number")
         if self.discount is not None and self.window is not None:
             raise ProblemError("window: give either discount or window, not both")
         if self._forgets and self.radius == "bernstein":
             raise ProblemError("radius = 'bernstein': needs the whole past; leave out discount")
-        if self.discount is not None and not is_traced(self.discount) and not 0 < float(self.discount) < 1:
+        if (
+            self.discount is not None
+            and not is_traced(self.discount)
+            and not 0 < float(self.discount) < 1
+        ):
             raise ProblemError(f"discount = {self.discount!r}: give a number in (0, 1)")
         if self.window is not None and not is_traced(self.window) and not float(self.window) >= 1:
             raise ProblemError(f"window = {self.window!r}: give a number of rounds, 1 or more")

@@ -70,6 +70,12 @@ def by_lp(problem: Problem, key: Array, values: Bounds, state: Learned) -> Decis
     )
 
 
+def c2mabv_bounds(problem: Problem, learned: Learned, policy: Any) -> Bounds:
+    """The bounds of C2MAB-V at the alphas and delta of a policy, `[K, ...]`."""
+    alphas = (policy.alpha_reward, policy.alpha_cost)
+    return local_server.bounds(problem, learned.estimates, learned.round, *alphas, policy.delta)
+
+
 def means(estimates: Estimates) -> Bounds:
     """Empirical means as bounds; an arm never observed counts as reward 1 and cost 0."""
     (reward, cost), (seen, billed) = estimates.means(), estimates.counts
@@ -135,8 +141,17 @@ def stop_when_spent(
     )
 
 
+def spread(values: Any, state: Array) -> Array:
+    """Values `[K]` or `[K, B]` as `[K, ...]` beside a scalar of the state `[...]`."""
+    values = jnp.asarray(values)
+    values = values.reshape(values.shape + (1,) * (state.ndim + 1 - values.ndim))
+    return jnp.broadcast_to(values, (values.shape[0], *state.shape))
+
+
 def check(field: str, value: Any, low: float = 0.0, high: float = np.inf) -> None:
     """Raise unless `value` is None, traced, or finite numbers in [low, high]."""
+    if isinstance(value, str):
+        raise ProblemError(f"{field} = {value!r}: give a number")
     if value is None or is_traced(value):
         return
     numbers = np.asarray(value, np.float64)

@@ -23,7 +23,7 @@ class Estimates(NamedTuple):
       reward_square, cost_square: sums of squares for variance-aware radii, else None.
     """
 
-    count: Array
+    count: Array  # type: ignore[assignment]
     reward: sums.Sum
     cost: sums.Sum
     cost_count: Array | None = None
@@ -80,9 +80,13 @@ def observe(estimates: Estimates, feedback: Feedback) -> Estimates:
         cost = jnp.where(observed, cost, 0)
     else:
         cost_count = estimates.cost_count + billed
-    squares = (estimates.reward_square, estimates.cost_square)
-    if squares != (None, None):
-        squares = tuple(sums.add(s, x**2) for s, x in zip(squares, (reward, cost), strict=True))
+    squares = [
+        None if square is None else sums.add(square, x**2)
+        for square, x in (
+            (estimates.reward_square, reward),
+            (estimates.cost_square, cost),
+        )
+    ]
     return Estimates(
         estimates.count + observed,
         sums.add(estimates.reward, reward),

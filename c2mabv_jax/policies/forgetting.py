@@ -22,7 +22,7 @@ BLOCKS = 16  # a window slides in steps of a sixteenth of its length
 class Weighted(NamedTuple):
     """Weighted counts and sums of each arm, float `[K, ...]` (or `[BLOCKS, K, ...]`)."""
 
-    count: Array
+    count: Array  # type: ignore[assignment]
     cost_count: Array
     reward: Array
     cost: Array

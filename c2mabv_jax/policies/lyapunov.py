@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from c2mabv_jax.policies import common, local_server
+from c2mabv_jax.policies import common
 from c2mabv_jax.policies.base import Decision, Feedback, register
 from c2mabv_jax.problem import Problem
 
@@ -83,14 +83,6 @@ class LyapunovQueue:
 
 def drift_plus_penalty(problem: Problem, policy: Any, state: QueueState, weight: Array) -> Decision:
     """The N largest weight x U_k - Q L_k."""
-    _, estimates, _ = state.learned
-    bounds = local_server.bounds(
-        problem,
-        estimates,
-        state.learned.round,
-        policy.alpha_reward,
-        policy.alpha_cost,
-        policy.delta,
-    )
+    bounds = common.c2mabv_bounds(problem, state.learned, policy)
     index = weight * common.additive(problem, bounds.reward_ucb) - state.queue * bounds.cost_lcb
-    return common.by_index(problem, index, estimates, bounds)
+    return common.by_index(problem, index, state.learned.estimates, bounds)

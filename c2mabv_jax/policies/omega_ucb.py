@@ -20,26 +20,8 @@ from c2mabv_jax import confidence, sums
 from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.policies import common
 from c2mabv_jax.policies.base import Decision, Feedback, register
+from c2mabv_jax.policies.wilson import shrinkage, wilson
 from c2mabv_jax.problem import Problem
-
-MIN_SAMPLES = 30  # a variance from fewer observations is not trusted
-
-
-def wilson(mean: Array, count: Array, z: Array) -> tuple[Array, Array]:
-    """Wilson interval `[K, ...]`; all of [0, 1] where nothing was observed."""
-    n = count.astype(mean.dtype)
-    denominator = jnp.maximum(n + z**2, 1e-30)
-    centre = (n * mean + z**2 / 2) / denominator
-    half = z / denominator * jnp.sqrt(jnp.maximum(n * mean * (1 - mean), 0) + z**2 / 4)
-    low = jnp.where(count > 0, jnp.maximum(centre - half, 0), 0)
-    return low, jnp.where(count > 0, jnp.minimum(centre + half, 1), 1)
-
-
-def shrinkage(mean: Array, variance: Array, count: Array) -> Array:
-    """eta, the variance as a share of that of a binary outcome with this mean, `[K, ...]`."""
-    binary = mean * (1 - mean)
-    known = (binary > 0) & (count >= MIN_SAMPLES)
-    return jnp.where(known, jnp.clip(variance / jnp.where(known, binary, 1), 0, 1), 1)
 
 
 @register

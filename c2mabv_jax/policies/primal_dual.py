@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 
 from c2mabv_jax import sums
-from c2mabv_jax.policies import common, local_server
+from c2mabv_jax.policies import common
 from c2mabv_jax.policies.base import Decision, Feedback, register
 from c2mabv_jax.problem import Problem, ProblemError
 from c2mabv_jax.relaxation.parametric import sum_over
@@ -60,9 +60,8 @@ class PrimalDualBwK:
     stop: bool = dataclasses.field(default=True, metadata={"static": True})
 
     def __post_init__(self) -> None:
-        common.check("horizon", self.horizon, 1)
-        common.check("alpha_reward", self.alpha_reward)
-        common.check("alpha_cost", self.alpha_cost)
+        for field, low in (("horizon", 1), ("alpha_reward", 0), ("alpha_cost", 0)):
+            common.check(field, getattr(self, field), low)
         common.check("delta", self.delta, 1e-300, 1)
 
     def at_horizon(self, horizon: Any) -> PrimalDualBwK:
@@ -87,21 +86,14 @@ class PrimalDualBwK:
         """The N arms with most optimistic reward per weighted optimistic cost."""
         del key
         learned = state.purse.learned
-        bounds = local_server.bounds(
-            problem,
-            learned.estimates,
-            learned.round,
-            self.alpha_reward,
-            self.alpha_cost,
-            self.delta,
-        )
+        bounds = common.c2mabv_bounds(problem, learned, self)
         money = self.money_weight(problem, state.excess.high)
         time = problem.budget / problem.num_selected
         price = money * bounds.cost_lcb + (1 - money) * time
         index = bounds.reward_ucb / jnp.maximum(price, common.SMALLEST_COST)
         decision = common.by_index(problem, index, learned.estimates, bounds)
-        horizon = self.horizon if self.stop else None
-        return common.stop_when_spent(problem, state.purse, horizon, bounds.cost_lcb, decision)
+        last = self.horizon if self.stop else None
+        return common.stop_when_spent(problem, state.purse, last, bounds.cost_lcb, decision)
 
     def update(
         self, problem: Problem, state: PrimalDualState, decision: Decision, feedback: Feedback

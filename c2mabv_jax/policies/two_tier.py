@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from c2mabv_jax.policies import scheduling_cloud
@@ -40,13 +41,13 @@ class TwoTierState(NamedTuple):
       round: t, the round to come, int32 `[...]`.
       local: state of the local server's policy.
       held: the message the cloud holds.
-      late: feedback under way, entries `[max_delay + 1, K, ...]`.
+      late: feedback under way, entries `[max_delay + 1, K, ...]`; None where none can be.
     """
 
     round: Array
     local: State
     held: Message
-    late: Feedback
+    late: Feedback | None
 
 
 @register
@@ -55,22 +56,32 @@ class TwoTier:
     """A policy operated in two tiers.
 
     Attributes:
-      local: the local server's policy (C2MABV).
+      local: the local server's policy (C2MABV or C2MABVDirect).
       resolve_every: b, rounds between solutions, 1 or more; traced.
       delay: d, rounds until feedback arrives, 0..max_delay; traced.
-      max_delay: room for feedback under way (static).
+      max_delay: room for feedback under way (static); by default no more than `delay` needs.
+        Policies of one `max_delay` share one compiled program.
     """
 
     local: C2MABV = dataclasses.field(default_factory=C2MABV)
     resolve_every: Any = 1
     delay: Any = 0
-    max_delay: int = dataclasses.field(default=100, metadata={"static": True})
+    max_delay: int | None = dataclasses.field(default=None, metadata={"static": True})
 
     def __post_init__(self) -> None:
         for field, least in (("resolve_every", 1), ("delay", 0)):
             value = getattr(self, field)
-            if not is_traced(value) and (int(value) != value or value < least):
+            wrong = isinstance(value, str) or value is None
+            if not wrong and not is_traced(value):
+                wrong = not np.isfinite(value) or int(value) != value or value < least
+            if wrong:
                 raise ProblemError(f"{field} = {value!r}: give a whole number, {least} or more")
+        if self.max_delay is None:
+            if is_traced(self.delay):
+                raise ProblemError("max_delay: missing; a traced delay needs to know its largest")
+            object.__setattr__(self, "max_delay", int(self.delay))
+        if not isinstance(self.max_delay, int) or self.max_delay < 0:
+            raise ProblemError(f"max_delay = {self.max_delay!r}: give a whole number, 0 or more")
         if not is_traced(self.delay) and self.delay > self.max_delay:
             raise ProblemError(f"delay = {self.delay}: give at most max_delay = {self.max_delay}")
 
@@ -81,21 +92,21 @@ class TwoTier:
     def init(self, problem: Problem) -> TwoTierState:
         """State before the first round."""
         arms = (problem.num_arms,)
-        room = (self.max_delay + 1, *arms)
+        room = (int(self.max_delay or 0) + 1, *arms)
+        late = Feedback(
+            jnp.zeros(room), jnp.zeros(room), jnp.zeros(room, bool), jnp.zeros(room, bool)
+        )
         return TwoTierState(
             round=jnp.int32(1),
             local=self.local.init(problem),
-            held=Message(
-                jnp.zeros(arms), None if _in_given_order(problem) else jnp.zeros(arms)
-            ),
-            late=Feedback(
-                jnp.zeros(room), jnp.zeros(room), jnp.zeros(room, bool), jnp.zeros(room, bool)
-            ),
+            held=Message(jnp.zeros(arms), None if _in_given_order(problem) else jnp.zeros(arms)),
+            late=late if self.max_delay else None,
         )
 
     def select(self, problem: Problem, state: TwoTierState, key: Array) -> Decision:
         """Local server: solve if it is time. Cloud: round the vector it holds."""
-        due = (state.round - 1) % self.resolve_every == 0
+        every = jnp.asarray(self.resolve_every).astype(jnp.int32)
+        due = (state.round - 1) % every == 0
         relaxed = self.local.relax(problem, state.local)
         sent = Message(relaxed.marginals, relaxed.priority)
         held = jax.tree.map(lambda new, old: jnp.where(due, new, old), sent, state.held)
@@ -113,25 +124,32 @@ class TwoTier:
         self, problem: Problem, state: TwoTierState, decision: Decision, feedback: Feedback
     ) -> TwoTierState:
         """Queue this round's feedback; learn from what arrives now."""
-        billed = feedback.observed if feedback.billed is None else feedback.billed
-        feedback = feedback._replace(billed=billed)
-        room = self.max_delay + 1
-        slots = jnp.arange(room).reshape((-1,) + (1,) * decision.selected.ndim)
-        here, arriving = state.round % room, (state.round - self.delay) % room
-        late = jax.tree.map(
-            lambda queue, new: jnp.where(slots == here, new[None], queue), state.late, feedback
-        )
-        pick = jnp.broadcast_to(arriving, decision.selected.shape[1:]).astype(jnp.int32)
-        arrived = jax.tree.map(lambda queue: _take(queue, pick), late)
-        known = state.round > self.delay
-        arrived = arrived._replace(
-            observed=arrived.observed & known, billed=arrived.billed & known
-        )
+        late, arrived = state.late, feedback
+        if late is not None:
+            late, arrived = self._deliver(state.round, late, feedback)
         return TwoTierState(
             round=state.round + 1,
             local=self.local.update(problem, state.local, decision, arrived),
             held=Message(decision.marginals, decision.priority),
             late=late,
+        )
+
+    def _deliver(self, t: Array, late: Feedback, feedback: Feedback) -> tuple[Feedback, Feedback]:
+        """Feedback under way after round t, and that of round t - d, which arrives now."""
+        billed = feedback.observed if feedback.billed is None else feedback.billed
+        feedback = feedback._replace(billed=billed)
+        room = int(self.max_delay or 0) + 1
+        slots = jnp.arange(room).reshape((-1,) + (1,) * billed.ndim)
+        delay = jnp.asarray(self.delay).astype(jnp.int32)
+        here, arriving = t % room, (t - delay) % room
+        late = jax.tree.map(
+            lambda queue, new: jnp.where(slots == here, new[None], queue), late, feedback
+        )
+        pick = jnp.broadcast_to(arriving, billed.shape[1:])
+        arrived = jax.tree.map(lambda queue: _take(queue, pick), late)
+        known = t > delay
+        return late, arrived._replace(
+            observed=arrived.observed & known, billed=arrived.billed & known
         )
 
 

@@ -1,0 +1,63 @@
+"""Static oracle: knows the truth and mixes the sets of the optimum, afresh every round.
+
+The best mixed policy within the budget plays one or two sets with fixed probabilities
+(`theory.optimum`); its expected regret is 0, and its expected cost is the budget where the
+budget binds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from c2mabv_jax import streams
+from c2mabv_jax.policies.base import Decision, Feedback, register
+from c2mabv_jax.policies.common import spread
+from c2mabv_jax.problem import Problem
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Oracle:
+    """Plays `first` with probability `share`, otherwise `second`.
+
+    Attributes:
+      first, second: the two sets of the optimum, bool `[K]` (or `[K, B]`); the same set where
+        one is enough.
+      share: probability of the first, scalar (or `[B]`).
+      order: a cascade asks by ascending order, `[K]` (or `[K, B]`); None for lower index
+        first.
+    """
+
+    first: Any
+    second: Any
+    share: Any = 1.0
+    order: Any = None
+
+    def init(self, problem: Problem) -> Array:
+        """State before the first round: the round alone."""
+        del problem
+        return jnp.int32(1)
+
+    def select(self, problem: Problem, state: Array, key: Array) -> Decision:
+        """One of the two sets; the marginals are z* of the optimum."""
+        first, second = (spread(jnp.asarray(s, bool), state) for s in (self.first, self.second))
+        dtype = jnp.result_type(float)
+        share = jnp.broadcast_to(jnp.asarray(self.share, dtype), state.shape)
+        uniform = streams.uniforms(key, 1, dtype)[0]
+        order = None if self.order is None or not problem.cascading else spread(self.order, state)
+        return Decision(
+            selected=jnp.where(uniform < share, first, second),
+            marginals=jnp.where(first, share, 0) + jnp.where(second, 1 - share, 0),
+            priority=order,
+        )
+
+    def update(
+        self, problem: Problem, state: Array, decision: Decision, feedback: Feedback
+    ) -> Array:
+        """Nothing is learned."""
+        del problem, decision, feedback
+        return state + 1
