@@ -1,0 +1,94 @@
+"""`c2mabv sweep`: a grid of problems times thousands of seeds, resumable."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from c2mabv_jax.problem import ProblemError
+
+
+def sweep(
+    spec: Annotated[Path, typer.Argument(help="Sweep file (TOML).", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the sweep.", show_default=False)
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the sweep in --out; mend what is damaged.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only say what it takes: points, memory, disk, time."),
+    ] = False,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            help="Runs per unit of work, a multiple of 64; no result depends on it.",
+            show_default=False,
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    coordinator: Annotated[
+        str | None,
+        typer.Option(
+            help="HOST:PORT of process 0, for a sweep over several processes (automatic under "
+            "Slurm and on TPU pods).",
+            show_default=False,
+        ),
+    ] = None,
+    num_processes: Annotated[
+        int | None, typer.Option(help="How many processes there are.", show_default=False)
+    ] = None,
+    process_id: Annotated[
+        int | None, typer.Option(help="Which of them this is: 0, 1, ...", show_default=False)
+    ] = None,
+) -> int:
+    """A grid of problems times thousands of seeds, in tiles: it can be killed and resumed."""
+    if out is None and not dry_run:
+        raise ProblemError("--out: missing; give the folder of the sweep (or --dry-run)")
+    from c2mabv_jax.cli import cache
+    from c2mabv_jax.sweep import distributed
+
+    cache.enable()
+    distributed.connect(coordinator, num_processes, process_id)
+    from c2mabv_jax import sweep as engine
+
+    if dry_run:
+        print("\n".join(engine.dry_run(spec, tile).lines()))
+        return 0
+    assert out is not None
+    before = _terminate_like_interrupt()
+    try:
+        engine.sweep(spec, out, resume=resume, tile=tile, quiet=quiet)
+    except engine.Interrupted as stop:
+        print(f"c2mabv: interrupted: {stop}", file=sys.stderr, flush=True)
+        _leave(130)
+        return 130
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+    return 0
+
+
+def _terminate_like_interrupt() -> Any:
+    """Let a polite kill, as batch systems send before the hard one, stop as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    return signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def _leave(status: int) -> None:
+    """End now: compiled calls that still run cannot be stopped, and nobody needs their answer.
+
+    Every stored file is whole, so nothing is lost but the tiles in flight.
+    """
+    if any(thread.name.startswith("sweep tile") for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)

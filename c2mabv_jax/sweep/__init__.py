@@ -1,0 +1,18 @@
+"""Sweeps: a grid of problems times thousands of seeds, in tiles, resumable.
+
+spec         what the TOML file says, checked key by key
+grid         its points: every combination of the axes
+plan         points that share a compiled program; tiles, the units of work
+tally        a tile run in blocks of lanes, on all devices, and what is kept of it
+execute      tiles over threads and processes; out of memory, in narrower calls
+distributed  several processes, where they must meet
+store        the folder: lock, files with checksums, what is damaged
+results      statistics over seeds, labelled, as `results.zarr`
+forecast     what a sweep will take
+run          all of it
+"""
+
+from c2mabv_jax.sweep.results import load, unstack
+from c2mabv_jax.sweep.run import Interrupted, dry_run, sweep
+
+__all__ = ["Interrupted", "dry_run", "load", "sweep", "unstack"]

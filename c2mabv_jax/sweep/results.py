@@ -1,0 +1,355 @@
+"""The answer of a sweep: statistics over seeds by point and round, as `results.zarr`.
+
+Dims: `point` (a point of the grid), `round` (recorded rounds; NaN beyond a point's horizon),
+`quantile`, `arm`, and with `per_seed` also `seed`. Coordinates along `point`: `policy`,
+`environment`, `reward_model`, `num_arms`, `num_selected`, `horizon`, `budget`, `cost_unit`,
+and one for every other key of the sweep file that some point sets (`alpha_cost`, `gap`, ...);
+numbers where all values are numbers (NaN: not set), words otherwise ("": not set).
+
+For every quantity q of QUANTITIES (they mean what they mean in `simulate`):
+  q_mean, q_variance [point, round]   over seeds; variance with n - 1, NaN for one seed
+  q_quantile [point, round, quantile]
+  q [point, seed, round]              with `per_seed`
+Further: worst_gap, worst_feasibility [point, round], over seeds; fallback_total,
+unconverged_total [point, round], rounds of all seeds; pulls_mean, count_mean
+[point, round, arm]; with `per_seed` pulls, count [point, seed, round, arm], -1 beyond the
+horizon; mean_reward, mean_cost [point, arm]; optimum, optimum_fixed_set, budget_multiplier,
+binding, feasible [point].
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.simulation.results import provenance
+from c2mabv_jax.sweep.plan import Plan
+from c2mabv_jax.sweep.store import RESULTS, Folder, writing
+from c2mabv_jax.sweep.tally import Arrays
+from c2mabv_jax.theory.optimum import Optimum, optimum
+
+MONEY = "money"  # stands for the environment's own unit
+QUANTITIES: dict[str, str] = {
+    "reward": "reward/round",
+    "expected_reward": "reward/round",
+    "cost": MONEY,
+    "expected_cost": MONEY,
+    "violation": MONEY,
+    "signed_violation": MONEY,
+    "regret": "reward",
+    "regret_fixed_set": "reward",
+    "lagrangian_regret": "reward",
+    "fallback": "rounds",
+    "unconverged": "rounds",
+    "messages": "messages",
+    "gap": "relaxed objective",
+    "feasibility": "scaled cost or arms",
+}
+CHUNK_BYTES = 1 << 27  # of tile contents held at once while a point is summed up
+_LANE_BYTES = 64  # of one lane and round in a tile
+
+
+def load(folder: str | os.PathLike[str]) -> xr.Dataset:
+    """The results of a finished sweep, read when used.
+
+    Raises:
+      ProblemError: the folder holds no finished sweep.
+    """
+    path = Path(folder) / RESULTS
+    if not path.is_dir():
+        raise ProblemError(f"{folder}: no finished sweep there; run or resume it first")
+    return xr.open_zarr(path)
+
+
+def unstack(results: xr.Dataset, *names: str) -> xr.Dataset:
+    """The results with `point` unfolded along coordinates, such as "budget", "alpha_cost".
+
+    Where combinations are missing there is NaN. The names must tell all points apart: select
+    first (`results.where(results.policy == "c2mabv", drop=True)`).
+    """
+    others = [c for c in results.coords if results[c].dims == ("point",) and c not in names]
+    indexed = results.drop_vars(others).set_index(point=list(names))
+    if not indexed.indexes["point"].is_unique:
+        raise ProblemError(f"unstack: {', '.join(names)} do not tell all points apart; select")
+    return indexed.unstack("point")
+
+
+def assemble(plan: Plan, folder: Folder, attributes: dict[str, Any], options: Any) -> None:
+    """Write `results.zarr` from the stored tiles.
+
+    Args:
+      plan: of the sweep.
+      folder: with every tile in it.
+      attributes: of the dataset, beside the provenance.
+      options: of the sweep file: `quantiles`, `per_seed`, `coverage`.
+    """
+    partial = folder.path / f"{RESULTS}.partial"
+    quantities = dict(QUANTITIES, **({"uncovered": "rounds"} if options.coverage else {}))
+    with writing(folder.path):
+        shutil.rmtree(partial, ignore_errors=True)
+        truths = [_truth(point) for point in plan.points]
+        dataset = _empty(plan, quantities, options.quantiles, truths)
+        dataset.attrs.update(attributes, **provenance())
+        runs = _RunFile(partial, plan, dataset, quantities) if options.per_seed else None
+        for index, rows, values in _by_point(plan, folder, truths):
+            _summarise(dataset, index, rows, values, options.quantiles, quantities)
+            if runs is not None:
+                runs.add(index, rows, values)
+        for name in ("pulls", "count"):
+            _mean_by_arm(dataset, plan, folder, name)
+        if options.per_seed:
+            ids = plan.first_seed + np.arange(plan.num_seeds)
+            dataset = dataset.assign_coords(seed=("seed", ids))
+        with warnings.catch_warnings():
+            # Consolidated metadata is an extension of Zarr 3; readers without it do without.
+            warnings.filterwarnings("ignore", "Consolidated metadata")
+            dataset.to_zarr(partial, mode="a", zarr_format=3, consolidated=True)
+    folder.publish(partial)
+
+
+# --- one point -----------------------------------------------------------------------------
+
+
+def _truth(point: Any) -> Optimum:
+    environment, problem = point.environment, point.problem
+    table = None
+    if environment.dependent and problem.reward_model != "SUC":
+        table = environment.set_reward_table(problem.reward_model)
+    return optimum(
+        problem,
+        np.asarray(environment.mean_reward, np.float64),
+        np.asarray(environment.mean_cost, np.float64) * environment.cost_scale,
+        set_reward=table,
+    )
+
+
+def _by_point(
+    plan: Plan, folder: Folder, truths: Sequence[Optimum]
+) -> Iterator[tuple[int, slice, Arrays]]:
+    """Every point's quantities, `[rows, seeds]`, some recorded rounds at a time.
+
+    The stretch of rounds depends on the number of seeds alone, and a tile is cut along
+    seeds, so nothing that is computed from the values depends on the tiles.
+    """
+    reader = _Reader(folder)
+    most = max(point.problem.num_arms for point in plan.points)
+    for number, batch in enumerate(plan.batches):
+        tiles = [(i, tile) for i, tile in enumerate(plan.tiles) if tile.batch == number]
+        rounds = plan.recorded(batch.horizon)
+        step = _rounds_at_once(plan.num_seeds, most)
+        for position, index in enumerate(batch.points):
+            start, stop = position * plan.num_seeds, (position + 1) * plan.num_seeds
+            here = [(i, tile) for i, tile in tiles if tile.start < stop and start < tile.stop]
+            for first in range(0, len(rounds), step):
+                rows = slice(first, min(first + step, len(rounds)))
+                parts: dict[str, list[np.ndarray]] = {}
+                for i, tile in here:
+                    lanes = slice(max(start - tile.start, 0), stop - tile.start)
+                    for name, value in reader.tile(i).items():
+                        if name not in ("points", "pulls", "count"):
+                            parts.setdefault(name, []).append(value[rows][..., lanes])
+                raw = {name: np.concatenate(part, axis=-1) for name, part in parts.items()}
+                yield index, rows, _derive(plan.points[index], truths[index], rounds[rows], raw)
+
+
+class _Reader:
+    """Tiles as stored, the last one kept: neighbouring points lie in one tile."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self.last: tuple[int, Arrays] = (-1, {})
+
+    def tile(self, number: int) -> Arrays:
+        if self.last[0] != number:
+            self.last = (-1, {})
+            self.last = (number, self.folder.read_tile(number))
+        return self.last[1]
+
+
+def _derive(point: Any, truth: Optimum, rounds: np.ndarray, raw: Arrays) -> Arrays:
+    """Quantities `[rows, seeds]` from what a tile holds, as `simulate` defines them."""
+    t = rounds.astype(np.float64)[:, None]
+    budget = float(point.problem.budget)
+    expected, cost = raw["expected_reward"], raw["cost"] / t
+    regret = t * truth.relaxed - expected
+    fixed = np.nan if truth.fixed_value is None else truth.fixed_value
+    return {
+        **raw,
+        "reward": raw["reward"] / t,
+        "expected_reward": expected / t,
+        "cost": cost,
+        "expected_cost": raw["expected_cost"] / t,
+        "violation": np.maximum(cost - budget, 0),
+        "signed_violation": cost - budget,
+        "regret": regret,
+        "regret_fixed_set": t * fixed - expected,
+        "lagrangian_regret": regret + truth.multiplier * (raw["expected_cost"] - t * budget),
+    }
+
+
+def _summarise(
+    dataset: xr.Dataset,
+    index: int,
+    rows: slice,
+    values: Arrays,
+    quantiles: Sequence[float],
+    quantities: dict[str, str],
+) -> None:
+    for name in quantities:
+        value = np.ascontiguousarray(values[name], np.float64)
+        dataset[f"{name}_mean"].values[index, rows] = value.mean(axis=-1)
+        if value.shape[-1] > 1:
+            dataset[f"{name}_variance"].values[index, rows] = value.var(axis=-1, ddof=1)
+        if quantiles:
+            cuts = np.quantile(value, quantiles, axis=-1)
+            dataset[f"{name}_quantile"].values[index, rows] = cuts.T
+    for name in ("gap", "feasibility"):
+        dataset[f"worst_{name}"].values[index, rows] = values[name].max(axis=-1)
+    for name in ("fallback", "unconverged"):
+        total = values[name].sum(axis=-1, dtype=np.int64)
+        dataset[f"{name}_total"].values[index, rows] = total
+
+
+def _mean_by_arm(dataset: xr.Dataset, plan: Plan, folder: Folder, name: str) -> None:
+    """Mean counts per arm: whole numbers added up, then divided once."""
+    totals: dict[int, np.ndarray] = {}
+    for number in range(len(plan.tiles)):
+        stored = folder.read_tile(number)
+        for index, counts in zip(stored["points"].tolist(), stored[name], strict=True):
+            totals[index] = totals[index] + counts if index in totals else counts
+    for index, total in totals.items():
+        kept, arms = total.shape
+        dataset[f"{name}_mean"].values[index, :kept, :arms] = total / plan.num_seeds
+
+
+# --- the dataset ---------------------------------------------------------------------------
+
+
+def _empty(
+    plan: Plan, quantities: dict[str, str], quantiles: Sequence[float], truths: Sequence[Optimum]
+) -> xr.Dataset:
+    points, rounds = plan.points, plan.rounds
+    units = {point.environment.cost_unit for point in points}
+    money = units.pop() if len(units) == 1 else "cost_unit of the point"
+    most = max(point.environment.num_arms for point in points)
+    size = {"point": len(points), "round": len(rounds), "quantile": len(quantiles), "arm": most}
+
+    def blank(*dims: str, unit: str) -> tuple:
+        shape = [size[dim] for dim in dims]
+        return dims, np.full(shape, np.nan), {"units": money if unit == MONEY else unit}
+
+    variables: dict[str, tuple] = {}
+    for name, unit in quantities.items():
+        squared = f"({money if unit == MONEY else unit})^2"
+        variables[f"{name}_mean"] = blank("point", "round", unit=unit)
+        variables[f"{name}_variance"] = blank("point", "round", unit=squared)
+        if quantiles:
+            variables[f"{name}_quantile"] = blank("point", "round", "quantile", unit=unit)
+    for name in ("gap", "feasibility"):
+        variables[f"worst_{name}"] = blank("point", "round", unit=quantities[name])
+    for name in ("fallback_total", "unconverged_total"):
+        variables[name] = blank("point", "round", unit="rounds")
+    variables["pulls_mean"] = blank("point", "round", "arm", unit="rounds")
+    variables["count_mean"] = blank("point", "round", "arm", unit="observations")
+    for name, scaled, unit in (("mean_reward", False, "reward"), ("mean_cost", True, MONEY)):
+        dims, filled, attributes = blank("point", "arm", unit=unit)
+        for row, point in zip(filled, points, strict=True):
+            value = np.asarray(getattr(point.environment, name), np.float64)
+            row[: len(value)] = value * (point.environment.cost_scale if scaled else 1)
+        variables[name] = dims, filled, attributes
+
+    def each(values: list[Any], unit: str) -> tuple:
+        return ("point",), np.array(values), {"units": unit}
+
+    fixed = [np.nan if best.fixed_value is None else float(best.fixed_value) for best in truths]
+    variables["optimum"] = each([float(best.relaxed) for best in truths], "reward/round")
+    variables["optimum_fixed_set"] = each(fixed, "reward/round")
+    variables["budget_multiplier"] = each([float(b.multiplier) for b in truths], "reward/cost")
+    variables["binding"] = each([bool(best.binding) for best in truths], "1")
+    variables["feasible"] = each([bool(best.feasible) for best in truths], "1")
+    coordinates: dict[str, Any] = {
+        "round": ("round", rounds.astype(np.int64), {"units": "rounds"}),
+        **_point_coordinates(plan, money),
+    }
+    if quantiles:
+        coordinates["quantile"] = ("quantile", np.array(quantiles))
+    names = {point.environment.names for point in points}
+    if len(names) == 1:
+        coordinates["arm"] = ("arm", np.array(names.pop(), dtype=object))
+    else:
+        table = np.full((len(points), most), "", dtype=object)
+        for row, point in zip(table, points, strict=True):
+            row[: point.environment.num_arms] = point.environment.names
+        coordinates["arm_name"] = (("point", "arm"), table)
+    return xr.Dataset(variables, coordinates)
+
+
+def _point_coordinates(plan: Plan, money: str) -> dict[str, Any]:
+    keys = dict.fromkeys(key for point in plan.points for key in point.coordinates)
+    coordinates: dict[str, Any] = {}
+    for key in keys:
+        values = [point.coordinates.get(key) for point in plan.points]
+        attributes = {"units": money} if key == "budget" else {}
+        coordinates[key] = ("point", _column(values), attributes)
+    units = np.array([point.environment.cost_unit for point in plan.points], dtype=object)
+    coordinates["cost_unit"] = ("point", units)
+    return coordinates
+
+
+def _column(values: list[Any]) -> np.ndarray:
+    """Whole numbers, numbers (NaN: not set), truth values or words ("": not set)."""
+    given = [value for value in values if value is not None]
+    kinds = {type(value) for value in given}
+    if kinds == {bool} and len(given) == len(values):
+        return np.array(values)
+    if kinds <= {int, float}:
+        whole = kinds == {int} and len(given) == len(values)
+        return np.array([np.nan if v is None else v for v in values], int if whole else float)
+    words = ["" if v is None else v if isinstance(v, str) else json.dumps(v) for v in values]
+    return np.array(words, dtype=object)
+
+
+class _RunFile:
+    """Per-seed results, written point by point: they need not fit in memory."""
+
+    def __init__(self, path: Path, plan: Plan, dataset: xr.Dataset, names: Iterable[str]) -> None:
+        self.arrays: dict[str, Any] = {}
+        root = zarr.open_group(path, mode="w", zarr_format=3)
+        sizes = {**dataset.sizes, "seed": plan.num_seeds}
+        step = _rounds_at_once(plan.num_seeds, sizes["arm"])
+        for name in (*names, "pulls", "count"):
+            arm = ("arm",) if name in ("pulls", "count") else ()
+            dims = ("point", "seed", "round", *arm)
+            self.arrays[name] = root.create_array(
+                name,
+                shape=tuple(sizes[dim] for dim in dims),
+                chunks=(1, sizes["seed"], min(step, sizes["round"]), *(sizes[dim] for dim in arm)),
+                dtype="int32" if arm else "float64",
+                fill_value=-1 if arm else np.nan,
+                dimension_names=dims,
+                attributes={"units": dataset[f"{name}_mean"].attrs["units"]},
+            )
+
+    def add(self, index: int, rows: slice, values: Arrays) -> None:
+        """Write some rounds of a point."""
+        for name, array in self.arrays.items():
+            if name in ("pulls", "count"):
+                counts = values[f"{name}_of_lane"].transpose(2, 0, 1)
+                array[index, :, rows, : counts.shape[2]] = counts
+            else:
+                array[index, :, rows] = np.asarray(values[name], np.float64).T
+
+
+def _rounds_at_once(num_seeds: int, num_arms: int) -> int:
+    """Recorded rounds of all seeds of a point that are held in memory together."""
+    return max(1, CHUNK_BYTES // ((_LANE_BYTES + 8 * num_arms) * num_seeds))

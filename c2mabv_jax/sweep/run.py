@@ -1,0 +1,171 @@
+"""A sweep from its file to `results.zarr`."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import c2mabv_jax
+from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.simulation import block
+from c2mabv_jax.sweep import distributed, execute, grid, results
+from c2mabv_jax.sweep.forecast import Forecast, forecast
+from c2mabv_jax.sweep.plan import Plan, make_plan
+from c2mabv_jax.sweep.progress import Progress
+from c2mabv_jax.sweep.spec import Spec, load
+from c2mabv_jax.sweep.store import FORMAT, Folder, writing
+
+
+class Interrupted(KeyboardInterrupt):
+    """Stopped by the user; the message says what is done."""
+
+
+def read(path: str | os.PathLike[str], tile: int | None = None) -> tuple[Spec, Plan]:
+    """A sweep file and the plan it amounts to; nothing is run or written.
+
+    Raises:
+      ProblemError: one line with file, table, key, value and fix.
+    """
+    spec, folder = load(path)
+    plan = make_plan(
+        grid.points(spec, folder, str(path)),
+        spec.num_seeds,
+        seed=spec.seed,
+        first_seed=spec.first_seed,
+        record_at=spec.record_at,
+        coverage=spec.coverage,
+        tile=tile,
+    )
+    return spec, plan
+
+
+def dry_run(path: str | os.PathLike[str], tile: int | None = None) -> Forecast:
+    """What the sweep would take on this machine, from a short calibration."""
+    spec, plan = read(path, tile)
+    return forecast(plan, spec.per_seed)
+
+
+def sweep(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    tile: int | None = None,
+    quiet: bool = False,
+) -> Path:
+    """Run a sweep, or go on with one; returns the path of `results.zarr`.
+
+    Every process of a `jax.distributed` job calls this with the same arguments.
+
+    Args:
+      path: the sweep file, see `spec`.
+      out: folder of the sweep, see `store`.
+      resume: go on with the sweep in `out`, and mend what is damaged there.
+      tile: runs per unit of work, a multiple of 64; changes what a kill may cost, how often
+        progress is shown, and nothing else.
+      quiet: say nothing.
+
+    Raises:
+      ProblemError: bad file, folder in use, another sweep's folder, full disk.
+      Interrupted: stopped by the user; finished tiles are stored.
+    """
+    spec, plan = read(path, tile)
+    folder = Folder(Path(out), identity(spec, Path(path).parent, tile))
+    process, processes = jax.process_index(), jax.process_count()
+    with contextlib.ExitStack() as held:
+
+        def begin() -> list[str]:
+            held.enter_context(folder.locked())
+            return folder.begin(resume)
+
+        warnings = distributed.agree(folder.digest, begin)
+        todo, damaged = folder.missing_tiles(len(plan.tiles))
+        broken = folder.results_damage()
+        distributed.barrier("c2mabv sweep: checked")
+        if broken == [] and len(todo) == len(plan.tiles):
+            todo = []  # finished, and its tiles were cleared away on purpose
+        mine = execute.share(todo, process, processes)
+        progress = _progress(plan, todo, mine, processes, quiet or process > 0)
+        for line in [*warnings, *damaged, *(broken or [])]:
+            progress.say(line)
+        try:
+            _run(plan, folder, mine, progress, spec.per_seed)
+            distributed.barrier("c2mabv sweep: tiles")
+            if process == 0 and (broken != [] or todo):
+                _finish(plan, folder, spec, progress)
+            distributed.barrier("c2mabv sweep: results")
+        except KeyboardInterrupt:
+            done = f"{progress.done_tiles} of {progress.tiles} tiles are stored"
+            raise Interrupted(f"{done}; go on with --resume") from None
+        finally:
+            progress.close()
+    return folder.path / results.RESULTS
+
+
+def identity(spec: Spec, folder: Path, tile: int | None) -> dict[str, Any]:
+    """What must be equal for two runs to belong to one sweep, in plain JSON types."""
+    table = json.loads(spec.model_dump_json())
+    files = {}
+    for world in spec.environment:
+        for name in (getattr(world, "path", None), getattr(world, "prices", None)):
+            if name is not None:
+                files[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    return {
+        "format": FORMAT,
+        "package": f"c2mabv_jax {c2mabv_jax.__version__}",
+        "jax": jax.__version__,
+        "backend": jax.default_backend(),
+        "float": np.dtype(jax.numpy.result_type(float)).name,
+        "lanes": block.lanes(),
+        "tile": tile or "default",
+        "spec": table,
+        "files": files,
+    }
+
+
+def _progress(plan: Plan, todo: list[int], mine: list[int], processes: int, quiet: bool):
+    """Progress of this process: its share of what is left, and what was there before."""
+    rounds = [float(plan.lane_rounds(tile)) for tile in plan.tiles]
+    there = set(range(len(plan.tiles))) - set(todo)
+    before = sum(rounds[number] for number in there)
+    left = sum(rounds[number] for number in mine)
+    return Progress(len(there) + len(mine), before + left, len(there), before, quiet=quiet)
+
+
+def _run(plan: Plan, folder: Folder, mine: list[int], progress: Progress, per_seed: bool) -> None:
+    width = execute.Width(progress.say)
+
+    def work(number: int) -> None:
+        folder.write_tile(number, execute.run_tile(plan, number, width, per_seed))
+
+    if mine:
+        progress.say(f"{len(mine)} of {len(plan.tiles)} tiles to run")
+    for number in execute.each_done(work, mine):
+        progress.tile_done(plan.lane_rounds(plan.tiles[number]))
+
+
+def _finish(plan: Plan, folder: Folder, spec: Spec, progress: Progress) -> None:
+    left, damaged = folder.missing_tiles(len(plan.tiles))
+    if left:
+        why = f" ({damaged[0]})" if damaged else ""
+        raise ProblemError(
+            f"out = {str(folder.path)!r}: {len(left)} tiles are not there{why}; all processes "
+            "need the same folder; go on with --resume"
+        )
+    with writing(folder.path):
+        attributes = {
+            "title": spec.title,
+            "sweep": json.dumps(folder.identity["spec"]),
+            "root_seed": spec.seed,
+            "first_seed": spec.first_seed,
+            "num_seeds": spec.num_seeds,
+        }
+        results.assemble(plan, folder, attributes, spec)
+    progress.say(f"results in {folder.path / results.RESULTS}")

@@ -1,0 +1,212 @@
+"""Tiles: lanes of a batch run in blocks, and what is kept of their tallies.
+
+Kept per lane and recorded round (`[R, lanes]`): totals in float64 (`reward`, `cost`,
+`expected_reward`, `expected_cost`; money in the environment's unit), counts in int32
+(`fallback`, `unconverged`, `messages`, `uncovered`), worst certificates (`gap`,
+`feasibility`). Kept per point of the tile: `points` `[P]`, and `pulls`, `count` summed over
+its lanes, int64 `[P, R, K]`, exact in any order; with `per_seed` also of every lane,
+`pulls_of_lane`, `count_of_lane`, int32 `[R, K, lanes]`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import threading
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from c2mabv_jax import sums
+from c2mabv_jax.simulation import block
+from c2mabv_jax.simulation.round import Accounting, Tally
+from c2mabv_jax.simulation.run import accounting_for, in_scaled_cost
+from c2mabv_jax.sweep.plan import Batch, Plan, Program, Tile
+
+Arrays = dict[str, np.ndarray]
+
+
+class Call(NamedTuple):
+    """Arguments of one compiled call."""
+
+    point: Any
+    root: Any
+    seeds: Any
+    record_at: Any
+    table: Any
+
+
+def run_tile(plan: Plan, tile: Tile, width: int, per_seed: bool = False) -> Arrays:
+    """Run a tile in calls of `width` lanes; the last one is filled up with repeats.
+
+    What a lane computes depends on its point and seed alone, not on the tile around it.
+    """
+    batch = plan.batches[tile.batch]
+    program = plan.programs[batch.program]
+    pieces = []
+    for start in range(tile.start, tile.stop, width):
+        lanes = np.minimum(np.arange(start, start + width), tile.stop - 1)
+        call = arguments(plan, batch, program, lanes)
+        compile_once(program, call)
+        records = run(program, call)
+        used = min(width, tile.stop - start)
+        pieces.append(jax.tree.map(lambda x, used=used: np.asarray(x)[..., :used], records))
+    tally = jax.tree.map(lambda *parts: np.concatenate(parts, axis=-1), *pieces)
+    kept = len(plan.recorded(batch.horizon))
+    tally = jax.tree.map(lambda x: x[:kept], tally)
+    return extract(plan, batch, np.arange(tile.start, tile.stop), tally, per_seed)
+
+
+def arguments(
+    plan: Plan, batch: Batch, program: Program, lanes: np.ndarray, horizon: int | None = None
+) -> Call:
+    """Arguments of a call for these lanes of a batch (`horizon`: shorter, to calibrate)."""
+    position, seed = np.divmod(lanes, plan.num_seeds)
+    which, lane_point = np.unique(position, return_inverse=True)
+    points = [plan.points[batch.points[i]] for i in which]
+    scaled = [
+        block.Point(in_scaled_cost(p.problem, p.environment), p.environment, p.policy)
+        for p in points
+    ]
+    table: Any = None
+    if program.accounting.expected == "table":
+        _, table = accounting_for(points[0].problem, points[0].environment)
+        table = jnp.asarray(table, jnp.result_type(float))
+    rounds = plan.recorded(batch.horizon)
+    padded = np.full(len(plan.rounds), batch.horizon, np.int32)
+    padded[: len(rounds)] = rounds
+    if horizon is not None:
+        padded = np.minimum(padded, horizon)
+    return Call(
+        block.per_lane(scaled, lane_point.reshape(-1)),
+        jax.random.key(plan.seed, impl="threefry2x32"),
+        jnp.asarray((plan.first_seed + seed).astype(np.uint32)),
+        jnp.asarray(padded),
+        table,
+    )
+
+
+_compiled: set[tuple[Program, int]] = set()
+_compiling = threading.Lock()
+
+
+def compile_once(program: Program, call: Call) -> None:
+    """Compile a program with a call of no rounds; threads that need it meanwhile wait."""
+    key = program, call.seeds.size
+    if key not in _compiled:
+        with _compiling:
+            if key not in _compiled:
+                nothing = call._replace(record_at=jnp.zeros_like(call.record_at))
+                jax.block_until_ready(run(program, nothing))
+                _compiled.add(key)
+
+
+def run(program: Program, call: Call) -> Tally:
+    """One compiled call, its lanes shared out evenly over all local devices."""
+    if jax.local_device_count() == 1:
+        return block.run_block(*call, program.accounting)
+    leaves, structure = jax.tree.flatten_with_path(call.point)
+    specs = tuple(_lanes_last(leaf.ndim, _is_shared(call.point, path)) for path, leaf in leaves)
+    compiled = _sharded(structure, specs, program.accounting)
+    return compiled([leaf for _, leaf in leaves], *call[1:])
+
+
+def _lanes_last(ndim: int, shared: bool = False) -> PartitionSpec:
+    return PartitionSpec() if shared else PartitionSpec(*[None] * (ndim - 1), "lanes")
+
+
+def _is_shared(node: Any, path: tuple) -> bool:
+    """Whether the leaf at `path` belongs to a field marked `shared`."""
+    for key in path:
+        if not isinstance(key, jax.tree_util.GetAttrKey):
+            node = node[key.idx]
+            continue
+        if dataclasses.is_dataclass(node):
+            field = {f.name: f for f in dataclasses.fields(node)}[key.name]
+            if field.metadata.get("shared"):
+                return True
+        node = getattr(node, key.name)
+    return False
+
+
+@functools.cache
+def _sharded(structure: Any, specs: tuple[PartitionSpec, ...], accounting: Accounting) -> Any:
+    """`block.advance` on every device with its own share of the lanes.
+
+    Every device runs the program of one block, not a part of a larger one, so the number of
+    devices cannot change a bit; no device waits for another.
+    """
+    devices = jax.local_devices()
+    mesh = jax.make_mesh((len(devices),), ("lanes",), (AxisType.Auto,), devices=devices)
+    one, lanes = PartitionSpec(), PartitionSpec("lanes")
+
+    def body(leaves, root, seeds, record_at, table):
+        point = jax.tree.unflatten(structure, leaves)
+        return block.advance(point, root, seeds, record_at, table, accounting)
+
+    def on_all(leaves, root, seeds, record_at, table):
+        shapes = jax.eval_shape(body, leaves, root, seeds, record_at, table)
+        mapped = jax.shard_map(
+            body,
+            mesh=mesh,
+            in_specs=(list(specs), one, lanes, one, one),
+            out_specs=jax.tree.map(lambda x: _lanes_last(x.ndim), shapes),
+            check_vma=False,
+        )
+        return mapped(leaves, root, seeds, record_at, table)
+
+    place = lambda spec: NamedSharding(mesh, spec)  # noqa: E731
+    arguments = ([place(spec) for spec in specs], place(one), place(lanes), place(one), place(one))
+    return jax.jit(on_all, in_shardings=arguments, compiler_options=block.compiler_options())
+
+
+def extract(
+    plan: Plan, batch: Batch, lanes: np.ndarray, tally: Tally, per_seed: bool = False
+) -> Arrays:
+    """What is kept of the tally `[R, ..., lanes]` of these lanes of a batch."""
+    position = lanes // plan.num_seeds
+    which, first = np.unique(position, return_index=True)
+    points = [plan.points[batch.points[i]] for i in which]
+    own = np.searchsorted(which, position)
+    scale = np.array([p.environment.cost_scale for p in points])[own]
+    mean_reward = np.stack([np.asarray(p.environment.mean_reward, np.float64) for p in points])
+    mean_cost = np.stack([np.asarray(p.environment.mean_cost, np.float64) for p in points])
+    pulls = np.asarray(tally.pulls)
+    observed = pulls if tally.observed is None else np.asarray(tally.observed)
+
+    def weighted(values: np.ndarray) -> np.ndarray:
+        """sum_k pulls_k values_k, `[R, lanes]`, the arms in order."""
+        total = np.zeros(pulls[:, 0].shape)
+        for k in range(pulls.shape[1]):
+            total += pulls[:, k] * values[own, k]
+        return total
+
+    if tally.expected is not None:
+        expected = sums.value(tally.expected)
+    elif points[0].problem.reward_model == "SUC":
+        expected = weighted(mean_reward)
+    else:
+        expected = np.full(pulls[:, 0].shape, np.nan)
+    kept: Arrays = {
+        "reward": sums.value(tally.reward),
+        "cost": sums.value(tally.cost) * scale,
+        "expected_reward": expected,
+        "expected_cost": weighted(mean_cost) * scale,
+        "fallback": np.asarray(tally.fallbacks),
+        "unconverged": np.asarray(tally.unconverged),
+        "messages": np.asarray(tally.messages),
+        "gap": np.asarray(tally.gap),
+        "feasibility": np.asarray(tally.feasibility),
+        "points": np.array([batch.points[i] for i in which], np.int64),
+    }
+    if tally.uncovered is not None:
+        kept["uncovered"] = np.asarray(tally.uncovered)
+    for name, counts in (("pulls", pulls), ("count", observed)):
+        sums_of_points = np.add.reduceat(counts.astype(np.int64), first, axis=-1)
+        kept[name] = np.moveaxis(sums_of_points, -1, 0)
+        if per_seed:
+            kept[f"{name}_of_lane"] = counts
+    return kept
