@@ -101,7 +101,7 @@ def test_fixed_sets_and_front_are_those_of_enumeration(log, model, size, billing
         best = linprog(-values, A_ub=[costs], b_ub=[budget], A_eq=[np.ones_like(values)], b_eq=[1])
         assert known.oracle(budget) == pytest.approx(-best.fun, abs=1e-7)
         slope = -float(best.ineqlin.marginals[0])
-        if not np.isclose(budget, known.cost[known.corners]).any():  # at a corner the price is not unique
+        if not np.isclose(budget, known.cost[known.corners]).any():  # there it is not unique
             assert known.price(budget) == pytest.approx(slope, rel=1e-5, abs=1e-7)
 
 
