@@ -23,7 +23,9 @@ def with_interval(value: Estimate | None) -> str:
         return "unknown"
     if math.isnan(value.half):
         return number(value.mean)
-    return f"{number(value.mean)} ±{value.half:.2g}"
+    # A policy whose set never changes has the same regret in every seed, up to rounding.
+    half = 0.0 if value.half < 1e-9 * abs(value.mean) else value.half
+    return f"{number(value.mean)} ±{half:.2g}"
 
 
 def table(rows: dict[str, dict[str, Any]], unit: str) -> str:
