@@ -98,6 +98,14 @@ def billed_cost(feedback: Feedback) -> Array:
     return total(jnp.where(billed, feedback.cost, 0))
 
 
+def asking_order(priority: Array | None, like: Array) -> Array:
+    """A cascade's order as numbers `[K, ...]`, also where it is the given one (None)."""
+    if priority is not None:
+        return priority
+    arms = jnp.arange(like.shape[0], dtype=jnp.result_type(float))
+    return jnp.broadcast_to(arms.reshape((-1,) + (1,) * (like.ndim - 1)), like.shape)
+
+
 def cheapest(problem: Problem, costs: Array) -> Array:
     """The least costly legal set: the N cheapest arms, or none with `at_most`."""
     if problem.at_most:
@@ -115,6 +123,11 @@ class Purse(NamedTuple):
 
     learned: Learned
     spent: sums.Sum
+
+
+def full_purse(problem: Problem, lp: bool, squares: bool = False) -> Purse:
+    """State before the first round: nothing spent."""
+    return Purse(start(problem, lp, squares), sums.zero(()))
 
 
 def pay(purse: Purse, decision: Decision, feedback: Feedback) -> Purse:
@@ -139,6 +152,13 @@ def stop_when_spent(
         selected=jnp.where(broke, last, decision.selected),
         marginals=jnp.where(broke, last, decision.marginals),
     )
+
+
+def told(horizon: Any) -> Any:
+    """The horizon; raises where none was told."""
+    if horizon is None:
+        raise ProblemError("horizon: not given; call policy.at_horizon(T) first")
+    return horizon
 
 
 def spread(values: Any, state: Array) -> Array:

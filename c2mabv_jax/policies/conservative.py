@@ -17,9 +17,9 @@ from jax import Array
 from c2mabv_jax import confidence
 from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.policies.base import Decision, Feedback, register
-from c2mabv_jax.policies.common import Learned, by_lp, check, learn, start
+from c2mabv_jax.policies.common import Learned, asking_order, by_lp, check, learn, start
 from c2mabv_jax.problem import Problem
-from c2mabv_jax.relaxation import top_n
+from c2mabv_jax.relaxation import INFEASIBLE, top_n
 from c2mabv_jax.rewards import reduce_arms
 
 
@@ -29,8 +29,9 @@ class Conservative:
     """C2MAB-V with pessimistic costs.
 
     A forced round plays the least observed arm (ties: lower index) with the N - 1 arms of
-    least pessimistic cost, alone with `at_most`, and a cascade asks it first. Where even the
-    N cheapest pessimistic costs exceed the budget they are played, and counted as a fallback.
+    least mean cost, alone with `at_most`, and a cascade asks it first. Where even the N least
+    pessimistic costs exceed the budget, the N arms of least mean cost are played, and counted
+    as a fallback.
     The bounds in a decision are the optimistic ones of C2MAB-V.
 
     Attributes:
@@ -57,23 +58,23 @@ class Conservative:
         """The LP at pessimistic costs, unless some arm is due for exploration."""
         optimistic, cost_ucb = self.bounds(problem, state)
         decision = by_lp(problem, key, Bounds(optimistic.reward_ucb, cost_ucb), state)
-        count = state.estimates.count
+        mean_cost, count = state.estimates.means()[1], state.estimates.count
         least = top_n(-count, 1)  # both means of an arm are known at least this well
-        due = reduce_arms(jnp.minimum, count) < self.explore * jnp.sqrt(
-            state.round.astype(cost_ucb.dtype)
-        )
+        goal = self.explore * jnp.sqrt(state.round.astype(cost_ucb.dtype))
+        due = reduce_arms(jnp.minimum, count) < goal
         forced = least
         if not problem.at_most:
-            forced = top_n(jnp.where(least, jnp.inf, -cost_ucb), problem.num_selected)
+            forced = top_n(jnp.where(least, jnp.inf, -mean_cost), problem.num_selected)
+        assert decision.certificate is not None
+        # Pessimistic costs of 1 tell no arm from another; means do.
+        instead = due | (decision.certificate.status == INFEASIBLE)
+        other = jnp.where(due, forced, top_n(-mean_cost, problem.num_selected))
         priority = decision.priority
         if problem.cascading:
-            if priority is None:  # given order
-                arms = jnp.arange(problem.num_arms, dtype=cost_ucb.dtype)
-                priority = arms.reshape((-1,) + (1,) * (count.ndim - 1))
-            priority = jnp.where(due & least, -jnp.inf, priority)
+            priority = jnp.where(due & least, -jnp.inf, asking_order(priority, count))
         return decision._replace(
-            selected=jnp.where(due, forced, decision.selected),
-            marginals=jnp.where(due, forced, decision.marginals),
+            selected=jnp.where(instead, other, decision.selected),
+            marginals=jnp.where(instead, other, decision.marginals),
             priority=priority,
             bounds=optimistic,
         )

@@ -30,7 +30,8 @@ class CUCB:
     Attributes:
       alpha_reward: factor on the radius (for "kl": its square on the level).
       index: "ucb1", sqrt(1.5 ln t / n), or "kl", the largest q with
-        n kl(mean, q) <= ln t + 3 ln ln t (Garivier and Cappe 2011).
+        n kl(mean, q) <= ln t + loglog ln ln t (Garivier and Cappe 2011).
+      loglog: 3 in their theorem, 0 in their practice.
       clip: cut U at 1, as Chen et al. do; Kveton et al. do not. It only decides ties among
         arms that were hardly observed. Arms never observed come first either way.
       first_look: rewards of one free look at every arm before round 1, `[K]` or `[K, ...]`
@@ -39,11 +40,13 @@ class CUCB:
 
     alpha_reward: Any = 1.0
     index: Literal["ucb1", "kl"] = dataclasses.field(default="ucb1", metadata={"static": True})
+    loglog: Any = 3.0
     clip: bool = dataclasses.field(default=True, metadata={"static": True})
     first_look: Any = None
 
     def __post_init__(self) -> None:
         check("alpha_reward", self.alpha_reward)
+        check("loglog", self.loglog)
         check("first_look", self.first_look, 0, 1)
         choose_from("index", self.index, ("ucb1", "kl"))
 
@@ -64,7 +67,7 @@ class CUCB:
         (mean, _), (count, _) = estimates.means(), estimates.counts
         if self.index == "kl":
             log = jnp.log(t.astype(mean.dtype))
-            level = self.alpha_reward**2 * (log + 3 * jnp.log(jnp.maximum(log, 1)))
+            level = self.alpha_reward**2 * (log + self.loglog * jnp.log(jnp.maximum(log, 1)))
             return confidence.kl_bound(mean, count, level, upper=True)
         width = confidence.ucb1_radius(t, count)
         upper = mean + jnp.where(count > 0, self.alpha_reward * width, jnp.inf)

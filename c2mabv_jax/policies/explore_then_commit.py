@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from c2mabv_jax.policies.base import Decision, Feedback, register
-from c2mabv_jax.policies.common import Learned, by_lp, check, learn, means, start
+from c2mabv_jax.policies.common import Learned, asking_order, by_lp, check, learn, means, start
 from c2mabv_jax.problem import Problem, ProblemError
 from c2mabv_jax.relaxation import OPTIMAL
 
@@ -70,7 +70,7 @@ class ExploreThenCommit:
         commit = by_lp(problem, key, means(state.estimates), state)
         priority = commit.priority
         if problem.cascading:
-            usual = jnp.broadcast_to(arms, count.shape) if priority is None else priority
+            usual = asking_order(priority, count)
             priority = jnp.where(exploring, count.astype(commit.marginals.dtype), usual)
         certificate = commit.certificate
         assert certificate is not None

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from jax import Array
 
-from c2mabv_jax import confidence, sums
+from c2mabv_jax import confidence
 from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.policies import common
 from c2mabv_jax.policies.base import Decision, Feedback, register
@@ -60,7 +60,7 @@ class OmegaUCB:
     def init(self, problem: Problem) -> common.Purse:
         """State before the first round."""
         squares = self.bound == "wilson" and not self.binary
-        return common.Purse(common.start(problem, lp=False, squares=squares), sums.zero(()))
+        return common.full_purse(problem, lp=False, squares=squares)
 
     def bounds(self, state: common.Purse) -> Bounds:
         """Optimistic reward and cost, `[K, ...]`."""

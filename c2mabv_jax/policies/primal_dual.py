@@ -2,8 +2,7 @@
 
 Badanidiyuru, Kleinberg, Slivkins 2013/2018 ("Bandits with knapsacks"): play the arm with the
 largest U_k / sum_i v_i L_{k,i}; then v_i <- v_i (1 + e)^{L_i}, e = sqrt(ln d / B), d resources
-of budget B each. Sets of N arms, and how money and time are brought to one budget, are this
-project's own.
+of budget B each. Sets of N arms, and money and time in one budget, are this project's own.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from jax import Array
 from c2mabv_jax import sums
 from c2mabv_jax.policies import common
 from c2mabv_jax.policies.base import Decision, Feedback, register
-from c2mabv_jax.problem import Problem, ProblemError
+from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation.parametric import sum_over
 
 
@@ -70,15 +69,11 @@ class PrimalDualBwK:
 
     def init(self, problem: Problem) -> PrimalDualState:
         """State before the first round: equal weights."""
-        return PrimalDualState(
-            common.Purse(common.start(problem, lp=False), sums.zero(())), sums.zero(())
-        )
+        return PrimalDualState(common.full_purse(problem, lp=False), sums.zero(()))
 
     def money_weight(self, problem: Problem, excess: Array) -> Array:
         """v_money / (v_money + v_time), `[...]`."""
-        if self.horizon is None:
-            raise ProblemError("horizon: not given; call policy.at_horizon(T) first")
-        budget = problem.budget * self.horizon / problem.num_selected
+        budget = problem.budget * common.told(self.horizon) / problem.num_selected
         step = jnp.log1p(jnp.sqrt(np.log(2) / jnp.maximum(budget, common.SMALLEST_COST)))
         return jax.nn.sigmoid(step * excess / problem.num_selected)
 
@@ -92,8 +87,8 @@ class PrimalDualBwK:
         price = money * bounds.cost_lcb + (1 - money) * time
         index = bounds.reward_ucb / jnp.maximum(price, common.SMALLEST_COST)
         decision = common.by_index(problem, index, learned.estimates, bounds)
-        last = self.horizon if self.stop else None
-        return common.stop_when_spent(problem, state.purse, last, bounds.cost_lcb, decision)
+        last, costs = self.horizon if self.stop else None, bounds.cost_lcb
+        return common.stop_when_spent(problem, state.purse, last, costs, decision)
 
     def update(
         self, problem: Problem, state: PrimalDualState, decision: Decision, feedback: Feedback
@@ -101,6 +96,5 @@ class PrimalDualBwK:
         """Learn, pay, and move the weights by the optimistic cost of the set."""
         assert decision.bounds is not None
         over = sum_over(decision.selected, decision.bounds.cost_lcb) - problem.budget
-        return PrimalDualState(
-            common.pay(state.purse, decision, feedback), sums.add(state.excess, over)
-        )
+        excess = sums.add(state.excess, over)
+        return PrimalDualState(common.pay(state.purse, decision, feedback), excess)

@@ -14,12 +14,11 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from c2mabv_jax import sums
 from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.policies import common
 from c2mabv_jax.policies.base import Decision, Feedback, register
 from c2mabv_jax.policies.estimates import Estimates
-from c2mabv_jax.problem import Problem, ProblemError
+from c2mabv_jax.problem import Problem
 
 
 def radius(mean: Array, count: Array, gamma: Array) -> Array:
@@ -53,13 +52,11 @@ class UCBBwK:
 
     def init(self, problem: Problem) -> common.Purse:
         """State before the first round."""
-        return common.Purse(common.start(problem, lp=True), sums.zero(()))
+        return common.full_purse(problem, lp=True)
 
     def reserve(self, problem: Problem) -> Array:
         """e, the share of the budget that is held back, `[...]`."""
-        if self.horizon is None:
-            raise ProblemError("horizon: not given; call policy.at_horizon(T) first")
-        horizon = jnp.asarray(self.horizon, jnp.result_type(float))
+        horizon = jnp.asarray(common.told(self.horizon), jnp.result_type(float))
         share = (
             self.gamma
             * problem.num_arms
