@@ -11,6 +11,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullLocator, SymmetricalLogLocator
 
 from c2mabv_jax.plotting import style
 
@@ -82,6 +83,7 @@ def curves(ax: Axes, results: xr.Dataset, variable: str) -> None:
             ax.text(0.02, 0.02, note, transform=ax.transAxes, fontsize=size, bbox=box, zorder=4)
     elif variable in ("regret", "regret_fixed_set"):
         ax.axhline(0, color="0.4", linewidth=0.6)
+        _wide_range(ax, results[variable])
     elif variable == "reward":
         _settled_range(ax, results[variable])
     elif variable == "cost":
@@ -104,6 +106,19 @@ def _log_violation(ax: Axes, results: xr.Dataset) -> None:
     lowest = final[final > 0].min() if (final > 0).any() else positive.min()
     style.log_axis(ax, "y")
     ax.set_ylim(lowest / 3, positive.max() * 2)
+
+
+def _wide_range(ax: Axes, values: xr.DataArray) -> None:
+    """Regrets of both signs and of several magnitudes: a signed logarithmic axis, linear in ±1."""
+    final = np.sort(np.abs(values.mean("seed").isel(round=-1).to_numpy()))
+    if final[-1] < 20 * max(1, final[min(1, len(final) - 1)]):
+        return
+    ax.set_yscale("symlog", linthresh=1, linscale=0.5)
+    ax.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    low, high = values.quantile([0.025, 0.975], "seed").to_numpy()
+    ax.set_ylim(min(-1.5, 1.5 * float(low.min())), max(1.5, 1.5 * float(high.max())))
 
 
 def _settled_range(ax: Axes, values: xr.DataArray) -> None:
