@@ -185,7 +185,9 @@ def test_table_of_dependent_arms():
     listed = set_table(problem, mu, c, table)
     for row, value in zip(listed.sets, listed.values, strict=True):
         assert value == table[sum(1 << k for k in range(4) if row[k])]
-    independent = [value_of("AWC", mu, [k for k in range(4) if code >> k & 1]) for code in range(16)]
+    independent = [
+        value_of("AWC", mu, [k for k in range(4) if code >> k & 1]) for code in range(16)
+    ]
     assert optimum(problem, mu, c, independent).relaxed == pytest.approx(
         optimum(problem, mu, c).relaxed
     )

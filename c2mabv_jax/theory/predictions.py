@@ -9,7 +9,6 @@ values keep, for finite T, what the leading order drops.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
 from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.theory.equilibrium import equilibrium, played_until
 from c2mabv_jax.theory.optimum import Optimum
 from c2mabv_jax.theory.widths import log_term, plain
 
@@ -56,39 +56,84 @@ def violation_refined(
     alpha_reward: float = 1.0,
     alpha_cost: float = 1.0,
 ) -> Any:
-    """T V(T) at finite T: as `violation_leading`, keeping three things it drops.
+    """T V(T) at finite T, keeping what `violation_leading` drops.
 
-    (a) The logarithm of each round instead of the last one's. (b) Lower cost bounds stop at
-    0, so an arm overstates its cost by at most c_k. (c) Each exploration of a nonbasic arm
-    outside z* overspends too: n_k observations cost sum_n min(c_k, alpha_c w_n), with n_k from
-    `exploration_counts`. Both sums run over an arm's own observations.
-    Still dropped: the noise of the averages, and that early counts differ from z*_k t.
+    The logarithm of each round instead of the last one's; lower cost bounds that stop at 0;
+    exploration of arms outside z*; counts that differ from z* T. See `equilibrium`.
 
     Args:
       best: the SUC optimum at the true means, in scaled cost.
-      mean_reward, mean_cost: `[K]`, cost scaled to [0, 1].
-      Others as in `violation_leading`.
+      mean_reward, mean_cost: `[K]`, cost scaled to [0, 1]. Others as in `violation_leading`.
+
+    Raises:
+      ProblemError: the budget is slack, or the optimum has no duals.
     """
-    t = np.asarray(horizon, float)
-    c = np.asarray(mean_cost, float)
-    z = best.marginals
-    extra = exploration_counts(
+    if not best.binding:
+        raise ProblemError("best: its budget is slack, so optimistic costs do not overspend")
+    settled = equilibrium(
         horizon, num_arms, delta, best, mean_reward, mean_cost, alpha_reward, alpha_cost
     )
-    total = np.zeros_like(t)
-    for k in range(num_arms):
-        if z[k] > 0:
-            rate, cap = z[k], c[k]
+    return plain(settled.overspent)
 
-            def overspent(s: np.ndarray, rate: float = rate, cap: float = cap) -> np.ndarray:
-                width = np.sqrt(np.asarray(log_term(s, num_arms, delta)) / (2 * rate * s))
-                return rate * np.minimum(cap, alpha_cost * width)
 
-            total = total + sum_over_rounds(overspent, t)
-        else:
-            ell = np.asarray(log_term(t, num_arms, delta))
-            total = total + _clipped_sum(c[k], alpha_cost**2 * ell / 2, extra[k])
-    return plain(total)
+def exploration_counts(
+    horizon: ArrayLike,
+    num_arms: int,
+    delta: ArrayLike,
+    best: Optimum,
+    mean_reward: ArrayLike,
+    mean_cost: ArrayLike,
+    alpha_reward: float = 1.0,
+    alpha_cost: float = 1.0,
+) -> np.ndarray:
+    """How often each arm outside z* is played by round T, to leading order, `[K, ...]`.
+
+    Arm k is played while its optimistic reduced reward is positive, so its width w solves
+
+        min(1, mu_k + alpha_mu w) - lambda* max(0, c_k - alpha_c w) = nu*,  n_k = ell_T / (2 w^2).
+
+    Without the clips n_k = (alpha_mu + lambda* alpha_c)^2 ell_T / (2 reduced_k^2); but a cost
+    bound cannot fall below 0, and where c_k < alpha_c w the clipped solution, a smaller count, is
+    the right leading term. Arms that z* always plays (z = 1) are not displaced to leading
+    order, so only arms of negative reduced reward appear; the others are 0 here.
+
+    Assumes SUC, a unique z* and unique multipliers. `equilibrium` has the finite-T counts.
+    """
+    if best.reduced is None or best.basic is None:
+        raise ProblemError("best: needs the duals of a feasible SUC optimum")
+    t = np.asarray(horizon, float)
+    ell = np.asarray(log_term(t, num_arms, delta))
+    mu, c = np.asarray(mean_reward, float), np.asarray(mean_cost, float)
+    lam, nu = best.multiplier, best.cardinality_multiplier
+    counts = np.zeros((num_arms, *ell.shape))
+    for k in np.flatnonzero((best.reduced < 0) & ~best.basic):
+        counts[k] = played_until(nu, lam, mu[k], c[k], t, ell, alpha_reward, alpha_cost)
+    return counts
+
+
+def lagrangian_regret(
+    horizon: ArrayLike,
+    num_arms: int,
+    delta: float,
+    best: Optimum,
+    mean_reward: ArrayLike,
+    mean_cost: ArrayLike,
+    alpha_reward: float = 1.0,
+    alpha_cost: float = 1.0,
+    *,
+    refined: bool = False,
+) -> Any:
+    """R(T) + lambda* T V(T) ~ sum over arms outside z* of |reduced_k| n_k(T): grows like ln T.
+
+    Leading order: sum (alpha_mu + lambda* alpha_c)^2 ell_T / (2 |reduced_k|) unless a cost bound
+    is clipped, see `exploration_counts`; with a slack budget it is `gap_regret_leading`.
+    Refined: the counts of `equilibrium`, which at T = 1e4 are far smaller.
+    """
+    args = (horizon, num_arms, delta, best, mean_reward, mean_cost, alpha_reward, alpha_cost)
+    if refined:
+        return plain(equilibrium(*args).lagrangian)
+    counts = exploration_counts(*args)
+    return plain(np.tensordot(np.abs(np.asarray(best.reduced)), counts, axes=1))
 
 
 def noise_floor(
@@ -121,121 +166,6 @@ def noise_floor(
             max(m, 0.0),
         )
     return plain(value)
-
-
-def exploration_counts(
-    horizon: ArrayLike,
-    num_arms: int,
-    delta: ArrayLike,
-    best: Optimum,
-    mean_reward: ArrayLike,
-    mean_cost: ArrayLike,
-    alpha_reward: float = 1.0,
-    alpha_cost: float = 1.0,
-    *,
-    refined: bool = True,
-) -> np.ndarray:
-    """How often each arm outside z* has been played by round T, `[K, ...]` (0 for the others).
-
-    Arm k is played while its optimistic reduced reward is positive, so its width w solves
-
-        min(1, mu_k + alpha_mu w) - lambda max(0, c_k - alpha_c w) = nu,   n_k = ell_T / (2 w^2).
-
-    Leading order: lambda*, nu* of the truth. Without the clips that is
-    n_k = (alpha_mu + lambda* alpha_c)^2 ell_T / (2 reduced_k^2); but a cost bound cannot
-    fall below 0, and where c_k < alpha_c w the clipped solution is the right leading term.
-    Refined: lambda and nu of the optimistic values that the basic arms have at T themselves.
-
-    Assumes SUC, a unique z* and unique multipliers; arms that z* always plays (z = 1) are never
-    displaced to leading order, hence cost nothing.
-    """
-    if best.reduced is None or best.basic is None:
-        raise ProblemError("best: needs the duals of a feasible SUC optimum")
-    outside = (best.reduced < 0) & ~best.basic
-    t = np.asarray(horizon, float)
-    ell = np.asarray(log_term(t, num_arms, delta))
-    mu, c = np.asarray(mean_reward, float), np.asarray(mean_cost, float)
-    lam, nu = _threshold(best, mu, c, t, ell, alpha_reward, alpha_cost, refined)
-    counts = np.zeros((num_arms, *np.broadcast_shapes(t.shape, ell.shape)))
-    for k in np.flatnonzero(outside):
-        low, high = (
-            np.zeros_like(counts[k]),
-            np.full_like(counts[k], 1 / _smallest_alpha(alpha_reward, alpha_cost)),
-        )
-        for _ in range(_BISECTIONS):
-            width = (low + high) / 2
-            index = np.minimum(1, mu[k] + alpha_reward * width)
-            index = index - lam * np.maximum(0, c[k] - alpha_cost * width)
-            low, high = np.where(index < nu, width, low), np.where(index < nu, high, width)
-        counts[k] = np.minimum(t, ell / (2 * high**2))
-    return counts
-
-
-def _smallest_alpha(alpha_reward: float, alpha_cost: float) -> float:
-    """Widths beyond 1 / alpha change nothing: every bound is clipped there."""
-    positive = [alpha for alpha in (alpha_reward, alpha_cost) if alpha > 0]
-    return min(positive, default=1.0)
-
-
-def _threshold(
-    best: Optimum,
-    mu: np.ndarray,
-    c: np.ndarray,
-    t: np.ndarray,
-    ell: np.ndarray,
-    alpha_reward: float,
-    alpha_cost: float,
-    refined: bool,
-) -> tuple[Any, Any]:
-    """lambda and nu that an arm has to beat at round T."""
-    lam, nu = best.multiplier, best.cardinality_multiplier
-    basic = np.flatnonzero(np.asarray(best.basic))
-    if not refined or basic.size == 0:
-        return lam, nu
-    share = np.maximum(best.marginals[basic], 1e-12)
-    width = np.sqrt(ell / (2 * np.multiply.outer(share, t)))
-    shape = (-1,) + (1,) * t.ndim
-    upper = np.minimum(1, mu[basic].reshape(shape) + alpha_reward * width)
-    lower = np.maximum(0, c[basic].reshape(shape) - alpha_cost * width)
-    if basic.size == 1:
-        return lam, upper[0] - lam * lower[0]
-    apart = lower[0] - lower[1]
-    slope = (upper[0] - upper[1]) / np.where(apart == 0, np.inf, apart)
-    return np.maximum(0, slope), upper[0] - np.maximum(0, slope) * lower[0]
-
-
-def lagrangian_regret(
-    horizon: ArrayLike,
-    num_arms: int,
-    delta: ArrayLike,
-    best: Optimum,
-    mean_reward: ArrayLike,
-    mean_cost: ArrayLike,
-    alpha_reward: float = 1.0,
-    alpha_cost: float = 1.0,
-    *,
-    refined: bool = False,
-) -> Any:
-    """R(T) + lambda* T V(T) ~ sum over arms outside z* of |reduced_k| n_k(T): grows like ln T.
-
-    With `exploration_counts`; leading order
-    sum (alpha_mu + lambda* alpha_c)^2 ell_T / (2 |reduced_k|) unless a cost bound is clipped.
-    With a slack budget this is the gap-dependent regret of `gap_regret_leading`.
-    Arguments and assumptions as in `exploration_counts`.
-    """
-    counts = exploration_counts(
-        horizon,
-        num_arms,
-        delta,
-        best,
-        mean_reward,
-        mean_cost,
-        alpha_reward,
-        alpha_cost,
-        refined=refined,
-    )
-    assert best.reduced is not None
-    return plain(np.tensordot(np.abs(best.reduced), counts, axes=1))
 
 
 def gap_regret_leading(
@@ -309,37 +239,6 @@ def worst_gap(
     t = np.asarray(horizon, float)
     ell = np.asarray(log_term(t, num_arms, delta))
     return plain(alpha_reward * np.sqrt(ell * num_arms / (2 * num_selected * t)))
-
-
-def sum_over_rounds(term: Callable[[np.ndarray], np.ndarray], horizon: ArrayLike) -> np.ndarray:
-    """sum_{t=1}^T term(t) for a smooth, slowly varying term; T may be 1e9.
-
-    The first 2^14 rounds one by one, then Euler-Maclaurin with Simpson's rule in ln t
-    (relative error below 1e-6).
-    """
-    t = np.floor(np.asarray(horizon, float))
-    head = 2**14
-    exact = np.concatenate([[0.0], np.cumsum(term(np.arange(1.0, head + 1)))])
-    result = exact[np.clip(t, 0, head).astype(int)]
-    if (t > head).any():
-        unit = np.linspace(0, 1, 2049)
-        weights = np.where(np.arange(2049) % 2, 4.0, 2.0)
-        weights[[0, -1]] = 1
-        end = np.maximum(t, head)[..., None]
-        span = np.log(end / head)
-        points = head * np.exp(span * unit)
-        integral = (term(points) * points * weights).sum(-1) * span[..., 0] / (3 * 2048)
-        ends = (term(end[..., 0]) - term(np.array(float(head)))) / 2
-        result = np.where(t > head, exact[-1] + integral + ends, result)
-    return result
-
-
-def _clipped_sum(cap: float, scale: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """sum_{n<counts} min(cap, sqrt(scale / n)), as an integral."""
-    if cap <= 0:
-        return np.zeros_like(counts)
-    knee = np.minimum(counts, scale / cap**2)
-    return cap * knee + 2 * np.sqrt(scale) * (np.sqrt(counts) - np.sqrt(knee))
 
 
 def plain_regret(lagrangian: ArrayLike, multiplier: float, overspent: ArrayLike) -> Any:
