@@ -49,11 +49,11 @@ def to_dataset(
 
     pulls = np.asarray(tally.pulls)  # [R, K, B]
     reward, cost = sums.value(tally.reward), sums.value(tally.cost) * scale
-    expected_cost = np.einsum("rkb,k->rb", pulls.astype(np.float64), mean_cost)
+    expected_cost = _weighted(pulls, mean_cost)
     if tally.expected is not None:
         expected = sums.value(tally.expected)
     elif problem.reward_model == "SUC":
-        expected = np.einsum("rkb,k->rb", pulls.astype(np.float64), mean_reward)
+        expected = _weighted(pulls, mean_reward)
     else:
         expected = np.full_like(reward, np.nan)
     signed = cost / t - budget
@@ -115,6 +115,17 @@ def to_dataset(
         **provenance(),
     }
     return xr.Dataset(variables, coordinates, attributes)
+
+
+def _weighted(pulls: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Sum over arms of pulls `[R, K, B]` x means `[K]`, one arm after another.
+
+    A matrix product adds up in an order that depends on how many runs there are.
+    """
+    total = np.zeros((pulls.shape[0], pulls.shape[2]))
+    for k, mean in enumerate(means):
+        total += pulls[:, k] * mean
+    return total
 
 
 def provenance() -> dict[str, str]:

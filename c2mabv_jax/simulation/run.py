@@ -122,8 +122,16 @@ def _in_parallel(run: Any, starts: range) -> Iterator[Tally]:
         yield from map(run, starts)
         return
     yield run(starts[0])  # compile once, before the threads
+    wide = (
+        jnp.result_type(float) == jnp.float64
+    )  # a `with jax.enable_x64(...)` holds in its own thread only
+
+    def in_thread(start: int) -> Tally:
+        with jax.enable_x64(wide):
+            return run(start)
+
     with ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(run, starts[1:])
+        yield from pool.map(in_thread, starts[1:])
 
 
 def check_fit(
