@@ -260,7 +260,7 @@ class Spec(Table):
     record_at: Annotated[Any, AfterValidator(_record_at)] = 60
     per_seed: bool = False
     coverage: bool = False
-    quantiles: Annotated[list[Share], AfterValidator(_once)] = [0.05, 0.25, 0.5, 0.75, 0.95]
+    quantiles: Annotated[list[Share], AfterValidator(_once)] = [0.025, 0.25, 0.5, 0.75, 0.975]
     problem: ProblemTable
     environment: Annotated[list[Environment], Field(min_length=1)]
     policy: Annotated[list[PolicyTable], Field(min_length=1)]
