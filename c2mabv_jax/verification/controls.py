@@ -1,0 +1,236 @@
+"""Negative controls: systems broken on purpose, which the claims must contradict.
+
+A verifier that lets these pass proves nothing. Each control is a variant of one piece of the
+package, put to the same claims, at the same error level, as the system itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from c2mabv_jax import confidence, streams
+from c2mabv_jax.confidence import Bounds
+from c2mabv_jax.environments.synthetic import Synthetic
+from c2mabv_jax.policies.base import Decision, Feedback, register
+from c2mabv_jax.policies.c2mabv import C2MABV, C2MABVState
+from c2mabv_jax.problem import Problem
+from c2mabv_jax.verification.laboratory import System
+
+
+class Control(NamedTuple):
+    """A broken system and the claims that it faces; at least one must be contradicted.
+
+    Attributes:
+      name: for people and reports.
+      what: what is broken.
+      system: the variant.
+      faces: names of claims.
+      on: the instances used, of those that the claims name.
+    """
+
+    name: str
+    what: str
+    system: System
+    faces: tuple[str, ...]
+    on: tuple[str, ...]
+
+
+def _as(kind: type[C2MABV]) -> Callable[[C2MABV], C2MABV]:
+    """The same parameters under a broken policy."""
+
+    def convert(policy: C2MABV) -> C2MABV:
+        return kind(**{f.name: getattr(policy, f.name) for f in dataclasses.fields(policy)})
+
+    return convert
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class CostBoundSwapped(C2MABV):
+    """Costs are judged by their upper bound."""
+
+    def bounds(self, problem: Problem, state: C2MABVState) -> Bounds:
+        width = _width(self, problem, state, state.estimates.counts[1])
+        _, mean = state.estimates.means()
+        upper = jnp.minimum(1, mean + self.alpha_cost * width)
+        return super().bounds(problem, state)._replace(cost_lcb=upper)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class RewardBoundSwapped(C2MABV):
+    """Rewards are judged by their lower bound."""
+
+    def bounds(self, problem: Problem, state: C2MABVState) -> Bounds:
+        width = _width(self, problem, state, state.estimates.counts[0])
+        mean, _ = state.estimates.means()
+        lower = jnp.maximum(0, mean - self.alpha_reward * width)
+        return super().bounds(problem, state)._replace(reward_ucb=lower)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class NoLogarithm(C2MABV):
+    """The radius is sqrt(1 / (2 n)): the logarithm is forgotten."""
+
+    def bounds(self, problem: Problem, state: C2MABVState) -> Bounds:
+        return _bounds(self, state, lambda n: jnp.where(n > 0, (2 * jnp.maximum(n, 1)) ** -0.5, 2))
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class OneTooMany(C2MABV):
+    """The radius counts the round to come as if it had been observed."""
+
+    def bounds(self, problem: Problem, state: C2MABVState) -> Bounds:
+        def width(count: Array) -> Array:
+            return confidence.hoeffding_radius(state.round, count + 1, problem.num_arms, self.delta)
+
+        return _bounds(self, state, width)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class CountsTwice(C2MABV):
+    """The first observation of every arm is counted twice."""
+
+    def update(
+        self, problem: Problem, state: C2MABVState, decision: Decision, feedback: Feedback
+    ) -> C2MABVState:
+        after = super().update(problem, state, decision, feedback)
+        first = (state.estimates.count == 0) & feedback.observed
+        estimates = after.estimates._replace(count=after.estimates.count + first)
+        return after._replace(estimates=estimates)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class IndependentCoins(C2MABV):
+    """Every arm is selected by a coin of its own."""
+
+    def select(self, problem: Problem, state: C2MABVState, key: Array) -> Decision:
+        decision = self.relax(problem, state)
+        return decision._replace(selected=coins(key, decision.marginals, problem.num_selected))
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class LearnsUnobserved(C2MABV):
+    """A cascade's unobserved arms are learned from as if they had been asked."""
+
+    def update(
+        self, problem: Problem, state: C2MABVState, decision: Decision, feedback: Feedback
+    ) -> C2MABVState:
+        peeking = feedback._replace(observed=decision.selected)
+        return super().update(problem, state, decision, peeking)
+
+
+def coins(key: Array, marginals: Array, num_selected: int) -> Array:
+    """Independent coins: right marginals, wrong number of arms."""
+    del num_selected
+    return streams.uniforms(key, marginals.shape[0], marginals.dtype) < marginals
+
+
+def systematic(key: Array, marginals: Array, num_selected: int) -> Array:
+    """Systematic sampling (Madow 1949): right marginals and size, positive correlations."""
+    del num_selected
+    uniform = streams.uniforms(key, 1, marginals.dtype)
+    ends = jnp.cumsum(marginals, axis=0)
+    starts = jnp.concatenate([jnp.zeros_like(ends[:1]), ends[:-1]])
+    return jnp.floor(ends - uniform) > jnp.floor(starts - uniform)
+
+
+def correlated(environment: Synthetic) -> Synthetic:
+    """A shared query difficulty: an arm asked late is asked on hard queries only."""
+    return dataclasses.replace(environment, correlation=np.asarray(0.7))
+
+
+def _width(policy: C2MABV, problem: Problem, state: C2MABVState, count: Array) -> Array:
+    """The radius of C2MAB-V, 2 (which clips every bound) where nothing was observed."""
+    width = confidence.hoeffding_radius(state.round, count, problem.num_arms, policy.delta)
+    return jnp.minimum(width, 2 / jnp.maximum(policy.alpha_cost, 1e-3))
+
+
+def _bounds(policy: C2MABV, state: C2MABVState, width: Callable[[Array], Array]) -> Bounds:
+    means, counts = state.estimates.means(), state.estimates.counts
+    widths = [
+        jnp.where(count > 0, alpha * width(count), 2)
+        for alpha, count in zip((policy.alpha_reward, policy.alpha_cost), counts, strict=True)
+    ]
+    return confidence.optimistic(means[0], widths[0], means[1], widths[1])
+
+
+CONTROLS: tuple[Control, ...] = tuple(
+    Control(name, what, System(name, **parts), faces, on)
+    for name, what, parts, faces, on in (
+        (
+            "cost-bound-swapped",
+            "costs judged by their upper confidence bound",
+            {"policy": _as(CostBoundSwapped)},
+            ("exact-values", "coverage-exact"),
+            ("steady-2", "single"),
+        ),
+        (
+            "reward-bound-swapped",
+            "rewards judged by their lower confidence bound",
+            {"policy": _as(RewardBoundSwapped)},
+            ("exact-values", "coverage-exact"),
+            ("steady-2", "single"),
+        ),
+        (
+            "no-logarithm",
+            "radius without the logarithm",
+            {"policy": _as(NoLogarithm)},
+            ("coverage-exact",),
+            ("single",),
+        ),
+        (
+            "off-by-one-radius",
+            "the radius counts one observation too many",
+            {"policy": _as(OneTooMany)},
+            ("coverage-exact",),
+            ("single",),
+        ),
+        (
+            "off-by-one-count",
+            "the first observation of every arm is counted twice",
+            {"policy": _as(CountsTwice)},
+            ("counts", "exact-values"),
+            ("steady-2", "swap-2"),
+        ),
+        (
+            "independent-coins",
+            "every arm selected by a coin of its own",
+            {"policy": _as(IndependentCoins), "round": coins},
+            ("cardinality", "rounding-law"),
+            ("binding-6",),
+        ),
+        (
+            "systematic-rounding",
+            "systematic sampling of interior marginals",
+            {"round": systematic},
+            ("rounding-law",),
+            (),
+        ),
+        (
+            "learns-unobserved",
+            "a cascade's unobserved arms are learned from",
+            {"policy": _as(LearnsUnobserved)},
+            ("counts",),
+            ("cascade-6",),
+        ),
+        (
+            "correlated-cascade",
+            "arms share a query difficulty under cascading feedback",
+            {"environment": correlated},
+            ("unbiased-feedback",),
+            ("cascade-6",),
+        ),
+    )
+)

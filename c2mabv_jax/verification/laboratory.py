@@ -1,0 +1,198 @@
+"""Where claims take their measurements: runs of the system under test, each made once.
+
+The system under test is the package itself, or a variant that is broken on purpose
+(`controls`). A claim asks for runs of an instance; the laboratory plays them on all cores,
+keeps them for other claims, and reports its progress.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jax import Array
+
+from c2mabv_jax import rounding, sums
+from c2mabv_jax.policies.c2mabv import C2MABV
+from c2mabv_jax.simulation import simulate
+from c2mabv_jax.simulation.block import Point, lanes, per_lane
+from c2mabv_jax.verification.instances import Instance
+from c2mabv_jax.verification.presets import Preset
+from c2mabv_jax.verification.watch import Truth, Watch, watch
+
+
+def _as_is(thing: Any) -> Any:
+    return thing
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """The system under test, or a broken variant of it.
+
+    Attributes:
+      name: "C2MAB-V", or what is broken.
+      policy: from the C2MAB-V policy to the policy that is run.
+      environment: from an instance's environment to the one that is run.
+      round: rounding of marginals, `(key, marginals [K, ...], N) -> bool [K, ...]`.
+    """
+
+    name: str = "C2MAB-V"
+    policy: Callable[[C2MABV], Any] = _as_is
+    environment: Callable[[Any], Any] = _as_is
+    round: Callable[[Array, Array, int], Array] = rounding.dependent_round
+
+
+class Paths(NamedTuple):
+    """Watched runs on the host, float64; entries `[runs, R]`, per arm `[runs, R, K]`.
+
+    Field by field a `watch.Watch`, with `round` the recorded rounds `[R]`.
+    """
+
+    round: np.ndarray
+    watch: Watch
+
+    def at(self, t: int) -> int:
+        """Index of a recorded round."""
+        return int(np.flatnonzero(self.round == t)[0])
+
+
+@dataclasses.dataclass
+class Laboratory:
+    """Runs for claims.
+
+    Attributes:
+      preset: sizes of the experiments.
+      seed: root of all random numbers.
+      system: what is under test.
+      progress: called with the number of rounds times runs done.
+      found: worst instances of the searches that were made.
+      only: the instances to be used, of those that a claim names; None for all.
+    """
+
+    preset: Preset
+    seed: int = 0
+    system: System = dataclasses.field(default_factory=System)
+    progress: Callable[[int], None] = _as_is
+    only: tuple[str, ...] | None = None
+    found: list[Any] = dataclasses.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._paths: dict[Any, Paths] = {}
+        self._simulated: dict[Any, xr.Dataset] = {}
+
+    def among(self, names: Sequence[str]) -> list[str]:
+        """Those of a claim's instances that are to be used."""
+        return [name for name in names if self.only is None or name in self.only]
+
+    def paths(self, instance: Instance, policy: C2MABV, rounds: Sequence[int], runs: int) -> Paths:
+        """Watched runs of one instance, recorded at `rounds`; at most 16 rounds."""
+        key = (instance.name, policy, tuple(rounds), runs)
+        if key not in self._paths:
+            self._paths[key] = self.paths_of([instance] * runs, policy, rounds)
+        return self._paths[key]
+
+    def paths_of(
+        self, instances: Sequence[Instance], policy: C2MABV, rounds: Sequence[int]
+    ) -> Paths:
+        """Watched runs, one instance each (of one structure: sizes, reward model, laws)."""
+        points, which = _distinct(instances)
+        values = np.array([instance.benchmark for instance in points])
+        prices = np.array([instance.best.multiplier for instance in points])
+        tested = [
+            Point(i.problem, self.system.environment(i.environment), self.system.policy(policy))
+            for i in points
+        ]
+        return self.play(tested, Truth(values, prices), which, rounds)
+
+    def play(
+        self, points: Sequence[Point], truth: Truth, which: np.ndarray, rounds: Sequence[int]
+    ) -> Paths:
+        """Watched runs; run i plays `points[which[i]]` with seed id i.
+
+        Args:
+          points: of one structure.
+          truth: benchmark value and price of every point, `[points]` each.
+          which: `[runs]`.
+          rounds: to be recorded, ascending.
+        """
+        record_at = np.asarray(sorted(set(rounds)), np.int32)
+        width, runs = lanes(), len(which)
+        root = jax.random.key(self.seed, impl="threefry2x32")
+        # Every call has the same shapes, so one compiled program serves all of them.
+        padded = np.concatenate(
+            [record_at, np.full(max(0, MOST_RECORDS - len(record_at)), record_at[-1], np.int32)]
+        )
+
+        def block(start: int) -> Watch:
+            ids = np.arange(start, start + width)
+            mine = which[np.minimum(ids, runs - 1)]
+            point = per_lane(points, mine)
+            known = Truth(*(jnp.asarray(x[mine], jnp.result_type(float)) for x in truth))
+            seen = watch(*point, known, root, jnp.asarray(ids, jnp.uint32), jnp.asarray(padded))
+            self.progress(int(record_at[-1]) * width)
+            keep = min(width, runs - start)
+            return _on_host(seen, len(record_at), keep)
+
+        pieces = in_threads(block, range(0, runs, width))
+        joined = jax.tree.map(lambda *parts: np.concatenate(parts, axis=0), *pieces)
+        return Paths(record_at.astype(np.int64), joined)
+
+    def simulated(
+        self, instance: Instance, policy: C2MABV, rounds: Sequence[int], runs: int
+    ) -> xr.Dataset:
+        """Runs of `c2mabv_jax.simulate`, for long horizons."""
+        key = (instance.name, policy, tuple(rounds), runs)
+        if key not in self._simulated:
+            horizon = max(rounds)
+            self._simulated[key] = simulate(
+                instance.problem,
+                self.system.environment(instance.environment),
+                self.system.policy(policy),
+                horizon,
+                runs,
+                list(rounds),
+                seed=self.seed,
+                progress=lambda done: self.progress(done * horizon),
+            )
+        return self._simulated[key]
+
+
+MOST_RECORDS = 16
+
+
+def _distinct(instances: Sequence[Instance]) -> tuple[list[Instance], np.ndarray]:
+    order: dict[int, int] = {}
+    points: list[Instance] = []
+    which = []
+    for instance in instances:
+        if id(instance) not in order:
+            order[id(instance)] = len(points)
+            points.append(instance)
+        which.append(order[id(instance)])
+    return points, np.asarray(which)
+
+
+def _on_host(seen: Watch, records: int, keep: int) -> Watch:
+    """Compensated sums as float64, runs first, without the padding."""
+    plain = [
+        sums.value(entry) if isinstance(entry, sums.Sum) else np.asarray(entry) for entry in seen
+    ]
+    moved = [np.moveaxis(entry[:records, ..., :keep], -1, 0) for entry in plain]
+    return Watch(*moved)
+
+
+def in_threads(run: Callable[[int], Any], starts: range) -> list[Any]:
+    """Results in order. On the CPU one thread per core: a block uses about one."""
+    workers = min(os.cpu_count() or 1, len(starts))
+    if workers == 1 or jax.default_backend() != "cpu":
+        return [run(start) for start in starts]
+    first = run(starts[0])  # compiles once, before the threads
+    with ThreadPoolExecutor(workers) as pool:
+        return [first, *pool.map(run, starts[1:])]
