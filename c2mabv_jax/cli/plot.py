@@ -23,19 +23,30 @@ def plot(
     policies: Annotated[
         str | None, typer.Option(help="Draw only these policies, comma separated.")
     ] = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(
+            help="Sweeps: the two parameters of the heat maps, such as budget,alpha_cost."
+        ),
+    ] = None,
 ) -> None:
     """Draw the figures again; a figure of the same name is replaced, whole or not at all."""
     if not source.is_dir():
         raise c2mabv_jax.ProblemError(
             f"DIR = '{source}': no such folder; give one that `c2mabv run` wrote"
         )
-    if (source / "results.zarr").is_dir():
-        drawn = run_figures(only(opened(source / "results.zarr"), policies))
-    else:
+    if not (source / "results.zarr").is_dir():
         raise c2mabv_jax.ProblemError(
-            f"DIR = '{source}': neither results.zarr of a run nor a sweep in it; give a folder "
-            "that `c2mabv run` or `c2mabv sweep` wrote"
+            f"DIR = '{source}': no results.zarr in it; give a folder that `c2mabv run` or a "
+            "finished `c2mabv sweep` wrote"
         )
+    results = opened(source / "results.zarr")
+    if "point" in results.dims:
+        drawn = sweep_figures(only(results, policies), axes)
+    elif axes is not None:
+        raise c2mabv_jax.ProblemError(f"--axes = {axes!r}: only a sweep has swept parameters")
+    else:
+        drawn = run_figures(only(results, policies))
     target = source / "figures" if out is None else out
     for path in saved(drawn, target):
         typer.echo(path)
@@ -51,9 +62,9 @@ def opened(path: Path) -> xr.Dataset:
 
     try:
         results = xr.open_zarr(path).load()
-        missing = {"policy", "seed", "round", "arm"} - set(results.dims)
-        if missing:
-            raise KeyError(f"no dimension {', '.join(sorted(missing))}")
+        wanted = {"round", "arm"} | ({"point"} if "point" in results.dims else {"policy", "seed"})
+        if wanted - set(results.dims) or "policy" not in results.coords:
+            raise KeyError("not the results of a run or a sweep")
     except Exception as error:  # zarr and its codecs raise many kinds for a damaged store
         why = " ".join(str(error).split())[:120] or type(error).__name__
         raise c2mabv_jax.ProblemError(
@@ -70,13 +81,15 @@ def only(results: xr.Dataset, policies: str | None) -> xr.Dataset:
     """
     if policies is None:
         return results
-    known = [str(name) for name in results["policy"].to_numpy()]
+    known = list(dict.fromkeys(str(name) for name in results["policy"].to_numpy()))
     names = [name.strip() for name in policies.split(",")]
     for name in names:
         if name not in known:
             raise c2mabv_jax.ProblemError(
                 f"--policies = {name!r}: the results have {', '.join(known)}"
             )
+    if "point" in results.dims:
+        return results.isel(point=results["policy"].isin(names).to_numpy())
     return results.sel(policy=names)
 
 
@@ -85,6 +98,24 @@ def run_figures(results: xr.Dataset) -> dict[str, Any]:
     from c2mabv_jax.plotting import curves
 
     return curves.figures(results)
+
+
+def sweep_figures(results: xr.Dataset, axes: str | None) -> dict[str, Any]:
+    """Figures of a sweep, by name.
+
+    Raises:
+      ProblemError: `axes` that are not two swept parameters.
+    """
+    from c2mabv_jax.plotting import sweeps
+
+    if axes is None:
+        return sweeps.figures(results)
+    pair, known = axes.split(","), list(sweeps.swept(results))
+    if len(set(pair)) != 2 or len(pair) != 2 or not set(pair) <= set(known):
+        raise c2mabv_jax.ProblemError(
+            f"--axes = {axes!r}: give two of the swept parameters: {', '.join(known) or 'none'}"
+        )
+    return sweeps.figures(results, pair)
 
 
 def saved(drawn: dict[str, Any], target: Path) -> list[Path]:

@@ -38,7 +38,7 @@ def against_rounds(results: xr.Dataset, variable: str, width: float = style.COLU
     """One variable against rounds, a curve and a band per policy."""
     drawing, axes = style.figure(width=width, height=0.95 * width)
     curves(axes[0, 0], results, variable)
-    style.legend(drawing)
+    style.legend(drawing, title=style.BAND if results.sizes["seed"] > 1 else None)
     return drawing
 
 
@@ -51,7 +51,7 @@ def overview(results: xr.Dataset) -> Figure:
         style.label(ax, title=f"({letter}) {LABELS[variable]}")
     pick_map(axes[1, 1], results)
     style.label(axes[1, 1], title="(d) rounds in which an LLM is picked (%)")
-    style.legend(drawing)
+    style.legend(drawing, title=style.BAND if results.sizes["seed"] > 1 else None)
     return drawing
 
 

@@ -23,6 +23,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 COLUMN, DOUBLE = 3.4, 7.0  # widths in inches: one column, a whole page
 SIZE = {"title": 8.5, "label": 8.0, "tick": 7.0, "legend": 7.0, "note": 6.5}  # points
 PNG_DPI = 200
+BAND = "bands: the middle 95 % of seeds"
 
 # Okabe and Ito, "Color Universal Design" (2008); its yellow is too pale for a line on white.
 PALETTE = {
@@ -65,7 +66,7 @@ LOOKS: dict[str, Look] = {
     "c2mabv": _look("C2MAB-V", "vermilion", "solid", "o"),
     "c2mabv-direct": _look("C2MAB-V-Direct", "vermilion", "dashed", "s"),
     "c2mabv-kl": _look("C2MAB-V (KL)", "vermilion", "dotted", "D"),
-    "c2mabv-bernstein": _look("C2MAB-V (Bernstein)", "vermilion", "dashdot", "^"),
+    "c2mabv-bernstein": _look("C2MAB-V (Bernstein)", "vermilion", "dashdot", "D"),
     "two-tier": _look("C2MAB-V, two tiers", "vermilion", "dashdotdot", "<"),
     "oracle": _look("oracle", "black", "dashed", "*"),
     "best-fixed-set": _look("best fixed set", "black", "dotted", "P"),
@@ -82,12 +83,12 @@ LOOKS: dict[str, Look] = {
     "epsilon-greedy-constant": _look("ε-greedy (ε = 0.1)", "orange", "dashed", "X"),
     "explore-then-commit": _look("explore, then commit", "orange", "dashdot", "P"),
     "conservative": _look("conservative", "blue", "solid", "D"),
-    "lyapunov": _look("Lyapunov queue", "sky", "solid", "o"),
-    "pessimistic-optimistic": _look("tightened queue", "sky", "dashed", "s"),
+    "lyapunov": _look("Lyapunov queue", "sky", "solid", "v"),
+    "pessimistic-optimistic": _look("tightened queue", "sky", "dashed", "o"),
     "primal-dual": _look("primal-dual BwK", "green", "solid", "^"),
     "ucb-bwk": _look("UCB-BwK", "green", "dashdot", "v"),
     "omega-ucb": _look("ω-UCB", "blue", "dotted", "h"),
-    "ratio-cucb": _look("ratio CUCB", "blue", "dashed", "<"),
+    "ratio-cucb": _look("ratio CUCB", "blue", "dashed", "h"),
 }
 
 
@@ -228,7 +229,8 @@ def _spread(points: int, markers: int, shift: float) -> list[int]:
 
 def legend(target: Axes | Figure, handles: Sequence[Any] | None = None, **options: Any) -> Any:
     """Legend in the size of the style; on a figure it goes below the axes."""
-    options = {"fontsize": SIZE["legend"], "frameon": False, "handlelength": 2.8, **options}
+    fixed = {"fontsize": SIZE["legend"], "frameon": False, "handlelength": 2.8}
+    options = {**fixed, "title_fontsize": SIZE["note"], **options}
     if isinstance(target, Figure):
         if handles is None:
             seen: dict[str, Any] = {}
