@@ -16,7 +16,8 @@ from pathlib import Path
 
 import c2mabv_jax
 
-MARK = "summary.json"  # every result folder holds one
+MARK = "summary.json"  # of a run
+MARKS = frozenset({MARK, "advice.md", "report.json"})  # every result folder holds one of these
 
 
 def choose(out: Path | None, default: str, force: bool) -> Path:
@@ -54,7 +55,7 @@ def check(out: Path, force: bool) -> Path:
         raise c2mabv_jax.ProblemError(
             f"--out = '{out}': not empty; give another folder, or --force"
         )
-    if content and MARK not in content:
+    if content and MARKS.isdisjoint(content):
         raise c2mabv_jax.ProblemError(
             f"--out = '{out}': holds other things than results; give another folder"
         )
