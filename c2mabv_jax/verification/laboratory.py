@@ -144,13 +144,30 @@ class Laboratory:
         joined = jax.tree.map(lambda *parts: np.concatenate(parts, axis=0), *pieces)
         return Paths(record_at.astype(np.int64), joined)
 
-    def simulated(
-        self, instance: Instance, policy: C2MABV, rounds: Sequence[int], runs: int
-    ) -> xr.Dataset:
-        """Runs of `c2mabv_jax.simulate`, for long horizons."""
-        key = (instance.name, policy, tuple(rounds), runs)
+    def together(self, tasks: Sequence[Callable[[], Any]]) -> None:
+        """Make several measurements at once, one per core, so that others find them made.
+
+        Compilers work side by side too.
+        """
+        workers = min(os.cpu_count() or 1, len(tasks))
+        if workers < 2 or jax.default_backend() != "cpu":
+            for task in tasks:
+                task()
+            return
+        with ThreadPoolExecutor(workers) as pool:
+            for done in [pool.submit(task) for task in tasks]:
+                done.result()
+
+    def long(self, instance: Instance, policy: C2MABV) -> xr.Dataset:
+        """Runs of `c2mabv_jax.simulate` up to the longest horizon of the preset.
+
+        Recorded at the preset's `long_rounds` and, for figures, at log-spaced rounds between.
+        """
+        key = (instance.name, policy)
         if key not in self._simulated:
-            horizon = max(rounds)
+            horizon, runs = self.preset.long_rounds[-1], self.preset.long_runs
+            spaced = np.rint(np.geomspace(100, horizon, LONG_RECORDS)).astype(int)
+            rounds = np.union1d(spaced, self.preset.long_rounds)
             self._simulated[key] = simulate(
                 instance.problem,
                 self.system.environment(instance.environment),
@@ -165,6 +182,7 @@ class Laboratory:
 
 
 MOST_RECORDS = 16
+LONG_RECORDS = 24
 
 
 def _distinct(instances: Sequence[Instance]) -> tuple[list[Instance], np.ndarray]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from c2mabv_jax.policies.c2mabv import C2MABV
 from c2mabv_jax.theory.exact import coverage_failure
-from c2mabv_jax.theory.widths import side_failure
 from c2mabv_jax.verification.claim import Claim, Comparison
-from c2mabv_jax.verification.claims.invariants import ALL, runs_of
+from c2mabv_jax.verification.claims.invariants import ALL, halved, runs_of
 from c2mabv_jax.verification.instances import CATALOGUE
-from c2mabv_jax.verification.laboratory import Laboratory
+from c2mabv_jax.verification.laboratory import Laboratory, Paths
 from c2mabv_jax.verification.statistic import Mean, Share
 
 ALPHAS = (0.5, 0.3)
@@ -28,15 +27,20 @@ def _promise(laboratory: Laboratory) -> list[Comparison]:
     return comparisons
 
 
+def reduced(laboratory: Laboratory, alpha: float) -> Paths:
+    """Runs of the single arm at reduced alpha."""
+    preset, policy = laboratory.preset, C2MABV(alpha_reward=alpha, alpha_cost=alpha)
+    rounds = halved(preset.coverage_horizon)
+    return laboratory.paths(CATALOGUE["single"], policy, rounds, preset.coverage_runs)
+
+
 def _exact(laboratory: Laboratory) -> list[Comparison]:
-    preset, instance = laboratory.preset, CATALOGUE["single"]
-    horizon = preset.coverage_horizon
+    instance, horizon = CATALOGUE["single"], laboratory.preset.coverage_horizon
     mean_reward = float(instance.environment.mean_reward[0])
     mean_cost = float(instance.environment.mean_cost[0])
     comparisons = []
     for alpha in ALPHAS:
-        policy = C2MABV(alpha_reward=alpha, alpha_cost=alpha)
-        paths = laboratory.paths(instance, policy, [horizon], preset.coverage_runs)
+        paths = reduced(laboratory, alpha)
         for side, mean, seen in (
             ("upper", mean_reward, paths.watch.uncovered_reward),
             ("lower", mean_cost, paths.watch.uncovered_cost),
@@ -115,8 +119,3 @@ CLAIMS = (
         source="optional skipping: observing does not look at the value",
     ),
 )
-
-
-def promised_failure(horizon: int, num_arms: int) -> float:
-    """Bound on the probability that a reward upper or cost lower bound fails by T."""
-    return float(2 * side_failure(horizon, num_arms, DELTA))

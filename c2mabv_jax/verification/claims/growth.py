@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from c2mabv_jax.policies.c2mabv import C2MABV
 from c2mabv_jax.theory.statistics import expected_slope
 from c2mabv_jax.verification.claim import Claim, Comparison
-from c2mabv_jax.verification.claims.constants import BINDING, DELTA
+from c2mabv_jax.verification.claims.constants import BINDING, DELTA, long_runs
 from c2mabv_jax.verification.instances import CATALOGUE
 from c2mabv_jax.verification.laboratory import Laboratory
 from c2mabv_jax.verification.statistic import OfMeans, loglog_slope
@@ -18,7 +17,7 @@ from c2mabv_jax.verification.statistic import OfMeans, loglog_slope
 def _curves(laboratory: Laboratory, name: str, variable: str) -> tuple[list[int], np.ndarray]:
     """The last two long horizons, and a cumulative quantity at them, `[runs, 2]`."""
     preset = laboratory.preset
-    data = laboratory.simulated(CATALOGUE[name], C2MABV(), preset.long_rounds, preset.long_runs)
+    data = long_runs(laboratory, name)
     rounds = list(preset.long_rounds[-2:])
     values = data[variable].sel(round=rounds).transpose("seed", "round").to_numpy()
     if variable == "signed_violation":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -22,9 +24,14 @@ def epsilon() -> float:
 
 
 def runs_of(laboratory: Laboratory, name: str) -> Paths:
-    """The watched runs that tests of bounds and invariants share."""
-    preset = laboratory.preset
-    return laboratory.paths(CATALOGUE[name], C2MABV(), halved(preset.horizon), preset.runs)
+    """The watched runs that tests of bounds and invariants share; all are made at once."""
+    preset, rounds = laboratory.preset, halved(laboratory.preset.horizon)
+
+    def run(name: str) -> Paths:
+        return laboratory.paths(CATALOGUE[name], C2MABV(), rounds, preset.runs)
+
+    laboratory.together([functools.partial(run, other) for other in laboratory.among(ALL)])
+    return run(name)
 
 
 def halved(horizon: int) -> list[int]:

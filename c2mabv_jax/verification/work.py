@@ -1,0 +1,46 @@
+"""How much there is to simulate: the total of the progress bar."""
+
+from __future__ import annotations
+
+from c2mabv_jax.simulation.block import lanes
+from c2mabv_jax.verification.claims import constants, coverage, exact_values, invariants, minimax
+from c2mabv_jax.verification.presets import Preset
+
+
+def planned(preset: Preset, names: list[str]) -> int:
+    """Rounds times runs that the named claims will play (controls add little)."""
+    total, wanted = 0, set(names)
+    watched = {claim.name for claim in invariants.CLAIMS} | {
+        "coverage-promise",
+        "unbiased-feedback",
+        "expected-regret",
+        "expected-lagrangian",
+        "expected-violation",
+        "pathwise-regret",
+        "pathwise-violation",
+        "anytime-regret",
+        "anytime-violation",
+    }
+    if wanted & watched:
+        total += len(invariants.ALL) * preset.horizon * whole(preset.runs)
+    if "coverage-exact" in wanted:
+        total += len(coverage.ALPHAS) * preset.coverage_horizon * whole(preset.coverage_runs)
+    if "exact-values" in wanted:
+        total += len(exact_values.ALPHAS) * exact_values.HORIZON * whole(preset.coverage_runs)
+    if "minimax" in wanted:
+        last = preset.minimax_horizon
+        horizons = last + last // 4 + last // 16
+        total += horizons * whole(len(minimax.FACTORS) * preset.minimax_runs)
+    if "worst-instance" in wanted and preset.search is not None:
+        sizes = preset.search
+        generation = whole(sizes.population * sizes.seeds)
+        total += 2 * sizes.horizon * (sizes.generations * generation + whole(2 * sizes.confirm))
+    if wanted & {"leading-violation", "leading-regret", "growth-lagrangian", "growth-violation"}:
+        settings = len(constants.BINDING) * len(constants.ALPHAS) + 1
+        total += settings * preset.long_rounds[-1] * preset.long_runs
+    return total
+
+
+def whole(runs: int) -> int:
+    """Runs rounded up to whole blocks."""
+    return -(-runs // lanes()) * lanes()
