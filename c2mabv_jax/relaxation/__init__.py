@@ -8,6 +8,7 @@ from c2mabv_jax.relaxation.certificate import (
     Certificate,
     Solution,
 )
+from c2mabv_jax.relaxation.multilinear import boosted_ascent
 from c2mabv_jax.relaxation.parametric import solve_lp
 from c2mabv_jax.relaxation.projected_gradient import ascend, projected_gradient
 from c2mabv_jax.relaxation.projection import project
@@ -21,6 +22,7 @@ __all__ = [
     "Certificate",
     "Solution",
     "ascend",
+    "boosted_ascent",
     "project",
     "projected_gradient",
     "solve_lp",

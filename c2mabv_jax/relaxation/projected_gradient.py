@@ -151,21 +151,19 @@ def ascend(
     dtype = start.dtype
     still = 4 * jnp.finfo(dtype).eps
 
-    def back(point: Array) -> Array:
-        return project_with_multipliers(point, costs, budget, num_selected, at_most).marginals
-
     def step(carry):
-        z, memory, done, number = carry
+        z, price, memory, done, number = carry
         updates, memory = optimizer.update(-gradient(z), memory, z)
-        new = back(z + updates)
-        moved = largest(jnp.abs(new - z))
-        z = jnp.where(done, z, new)
-        return z, memory, done | (moved <= still), number + 1
+        new = project_with_multipliers(z + updates, costs, budget, num_selected, at_most, price)
+        moved = largest(jnp.abs(new.marginals - z))
+        z = jnp.where(done, z, new.marginals)
+        return z, new.price, memory, done | (moved <= still), number + 1
 
-    z = back(start)
-    carry = (z, optimizer.init(z), jnp.zeros(budget.shape, bool), jnp.int32(0))
+    first = project_with_multipliers(start, costs, budget, num_selected, at_most)
+    z = first.marginals
+    carry = (z, first.price, optimizer.init(z), jnp.zeros(budget.shape, bool), jnp.int32(0))
     z, *_ = jax.lax.while_loop(
-        lambda carry: ~jnp.all(carry[2]) & (carry[3] < max_steps), step, carry
+        lambda carry: ~jnp.all(carry[3]) & (carry[4] < max_steps), step, carry
     )
     direction = gradient(z)
     end = _end(direction, costs, num_selected, budget, at_most, None)

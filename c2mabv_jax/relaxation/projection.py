@@ -85,23 +85,28 @@ def common_shape(point: ArrayLike, costs: ArrayLike, budget: ArrayLike):
 
 
 def project_with_multipliers(
-    point: Array, costs: Array, budget: Array, num_selected: int, at_most: bool
+    point: Array,
+    costs: Array,
+    budget: Array,
+    num_selected: int,
+    at_most: bool,
+    guess: Array | None = None,
 ) -> Projection:
-    """`project`, with the multipliers (nu `level`, lambda `price`) and the infeasible lanes."""
+    """`project`, with the multipliers (nu `level`, lambda `price`) and the infeasible lanes.
+
+    `guess` `[...]` is a price to start from, as of a similar point.
+    """
     eps = jnp.finfo(point.dtype).eps
     cheapest = top_n(-costs, num_selected)
     lowest = jnp.zeros_like(budget) if at_most else total(jnp.where(cheapest, costs, 0))
     infeasible = lowest > budget + 8 * eps * lowest
     # Costs relative to the N-th cheapest arm: as the price grows without bound, the arms on
     # the margin keep their digits.
-    if at_most:
-        margin = jnp.zeros_like(budget)
-    else:
-        margin = largest(jnp.where(cheapest, costs, -jnp.inf))
+    margin = jnp.zeros_like(budget) if at_most else largest(jnp.where(cheapest, costs, -jnp.inf))
     relative = costs - margin
     span = largest(jnp.abs(relative))
     unit = (largest(point) - reduce_arms(jnp.minimum, point) + 1) / jnp.where(span > 0, span, 1)
-    enough = 4 * eps * jnp.maximum(budget, lowest)
+    enough = 16 * eps * jnp.maximum(budget, lowest)  # the polishing does the rest
 
     def at_price(price: Array):
         """Level, point, overspending and minus its slope, at one price of budget."""
@@ -121,22 +126,23 @@ def project_with_multipliers(
     def newton(carry):
         price, low, high, done, step = carry
         _, _, over, steepness = at_price(price)
-        finished = done | (jnp.abs(over) <= enough) | ((over <= 0) & (price == 0))
         low = jnp.where(over > 0, price, low)
         high = jnp.where(over > 0, high, price)
-        guess = price + over / jnp.where(steepness > 0, steepness, 1)
         bounded = jnp.isfinite(high)
-        inside = (steepness > 0) & (guess > low) & (guess < high) & (~bounded | (step % 3 < 2))
-        fallback = jnp.where(
-            bounded, (low + jnp.where(bounded, high, 0)) / 2, jnp.maximum(8 * price, unit)
-        )
-        ended = bounded & (high - jnp.where(bounded, low, 0) <= 2 * eps * high)
-        following = jnp.where(inside, guess, fallback)
-        finished = finished | ended
-        return jnp.where(finished, price, following), low, high, finished, step + 1
+        closed = bounded & (high - low <= 2 * eps * high)
+        # Newton inside the bracket; now and then halve it, or widen it where it is open.
+        jump = jnp.maximum(price + over / jnp.where(steepness > 0, steepness, 1), 0)
+        still = (steepness > 0) & (jnp.abs(jump - price) <= 4 * eps * price)
+        done = done | (jnp.abs(over) <= enough) | (high == 0) | closed | still
+        usable = (steepness > 0) & (jump < high) & ((jump > low) | ((jump == 0) & (low == 0)))
+        usable = usable & (~bounded | (step % 4 < 3))
+        half = jnp.where(bounded, (low + jnp.where(bounded, high, 0)) / 2, 8 * price + unit)
+        following = jnp.where(usable, jump, half)
+        return jnp.where(done, price, following), low, high, done, step + 1
 
     nothing = jnp.zeros_like(budget)
-    start = (nothing, nothing, nothing + jnp.inf, infeasible, jnp.int32(0))
+    first = nothing if guess is None else guess
+    start = (first, nothing, nothing + jnp.inf, infeasible, jnp.int32(0))
     price, *_ = jax.lax.while_loop(
         lambda carry: ~jnp.all(carry[3]) & (carry[4] < MAX_STEPS), newton, start
     )
