@@ -13,8 +13,9 @@ def number(value: float) -> str:
     """Four significant digits, with thousands marked."""
     if not math.isfinite(value):
         return "unknown"
-    text = f"{value:.4g}"
-    return f"{value:,.0f}" if abs(value) >= 1000 and abs(value) < 1e7 else text
+    if 1000 <= abs(value) < 1e7:
+        return f"{value:,.0f}"
+    return _compact(f"{value:.4g}")
 
 
 def with_interval(value: Estimate | None) -> str:
@@ -25,7 +26,12 @@ def with_interval(value: Estimate | None) -> str:
         return number(value.mean)
     # A policy whose set never changes has the same regret in every seed, up to rounding.
     half = 0.0 if value.half < 1e-9 * abs(value.mean) else value.half
-    return f"{number(value.mean)} ±{half:.2g}"
+    return f"{number(value.mean)} ±{_compact(f'{half:.2g}')}"
+
+
+def _compact(text: str) -> str:
+    """1.2e-05 as 1.2e-5."""
+    return text.replace("e-0", "e-").replace("e+0", "e")
 
 
 def table(rows: dict[str, dict[str, Any]], unit: str) -> str:
