@@ -1,4 +1,8 @@
-"""Several processes on one sweep: JAX's own engine, needed at the start and at the end only."""
+"""Several processes on one sweep: JAX's own engine, needed at the start and at the end only.
+
+They meet twice at the start (`agree`, `barrier`). At the end process 0 looks for the tiles of
+the others in their common folder, and the others wait for it when they leave.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from collections.abc import Callable
 import jax
 
 from c2mabv_jax.problem import ProblemError
+
+LONGEST_END = 7 * 86400  # seconds a process that has done its share waits for the slowest one
 
 
 def connect(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
@@ -26,7 +32,7 @@ def connect(coordinator: str | None, num_processes: int | None, process_id: int 
     missing = [name for name, value in given.items() if value is None]
     if len(missing) == len(given):
         if _in_cluster():
-            jax.distributed.initialize()
+            jax.distributed.initialize(shutdown_timeout_seconds=LONGEST_END)
         return
     if missing:
         raise ProblemError(f"{missing[0]}: missing; give {', '.join(given)} together")
@@ -39,7 +45,9 @@ def connect(coordinator: str | None, num_processes: int | None, process_id: int 
     if not 0 <= process_id < num_processes:
         raise ProblemError(f"--process-id = {process_id}: give 0 to {num_processes - 1}")
     if num_processes > 1:
-        jax.distributed.initialize(coordinator, num_processes, process_id)
+        jax.distributed.initialize(
+            coordinator, num_processes, process_id, shutdown_timeout_seconds=LONGEST_END
+        )
 
 
 def _in_cluster() -> bool:

@@ -117,11 +117,16 @@ def make_plan(
     """
     if tile is not None and (tile < LANE_QUANTUM or tile % LANE_QUANTUM):
         raise ProblemError(f"tile = {tile}: give a multiple of {LANE_QUANTUM}")
+    accountings: dict[tuple[int, str], Accounting] = {}  # may need a table: once per world
     programs: dict[Program, int] = {}
     batches: dict[tuple[int, int, int], list[int]] = {}
     for index, point in enumerate(points):
         check_fit(point.problem, point.environment, point.horizon, num_seeds, None)
-        program = program_of(point, coverage)
+        problem, environment = point.problem, point.environment
+        key = id(environment), problem.reward_model
+        if key not in accountings:
+            accountings[key], _ = accounting_for(problem, environment, coverage)
+        program = program_of(point, accountings[key])
         number = programs.setdefault(program, len(programs))
         world = id(point.environment) if program.shared else 0
         batches.setdefault((number, point.horizon, world), []).append(index)
@@ -141,9 +146,8 @@ def make_plan(
     return Plan(points, seed, first_seed, num_seeds, rounds, programs_found, found, tuple(tiles))
 
 
-def program_of(point: Point, coverage: bool = False) -> Program:
+def program_of(point: Point, accounting: Accounting) -> Program:
     """The program that a point needs."""
-    accounting, _ = accounting_for(point.problem, point.environment, coverage)
     things = (point.problem, point.environment, point.policy)
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(things)]
     structure = jax.tree.structure(things), tuple((x.shape, x.dtype.kind) for x in leaves)

@@ -35,7 +35,7 @@ from c2mabv_jax.problem import ProblemError
 from c2mabv_jax.simulation.results import provenance
 from c2mabv_jax.sweep.plan import Plan
 from c2mabv_jax.sweep.store import RESULTS, Folder, writing
-from c2mabv_jax.sweep.tally import Arrays
+from c2mabv_jax.sweep.tally import Arrays, set_reward_table
 from c2mabv_jax.theory.optimum import Optimum, optimum
 
 MONEY = "money"  # stands for the environment's own unit
@@ -124,7 +124,7 @@ def _truth(point: Any) -> Optimum:
     environment, problem = point.environment, point.problem
     table = None
     if environment.dependent and problem.reward_model != "SUC":
-        table = environment.set_reward_table(problem.reward_model)
+        table = set_reward_table(environment, problem.reward_model)
     return optimum(
         problem,
         np.asarray(environment.mean_reward, np.float64),

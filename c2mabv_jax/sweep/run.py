@@ -62,7 +62,8 @@ def sweep(
 ) -> Path:
     """Run a sweep, or go on with one; returns the path of `results.zarr`.
 
-    Every process of a `jax.distributed` job calls this with the same arguments.
+    Every process of a `jax.distributed` job calls this with the same arguments; process 0
+    returns when the results are there, the others when their tiles are.
 
     Args:
       path: the sweep file, see `spec`.
@@ -86,7 +87,7 @@ def sweep(
             return folder.begin(resume)
 
         warnings = distributed.agree(folder.digest, begin)
-        todo, damaged = folder.missing_tiles(len(plan.tiles))
+        todo, damaged = folder.missing_tiles(len(plan.tiles), remove_damaged=process == 0)
         broken = folder.results_damage()
         distributed.barrier("c2mabv sweep: checked")
         if broken == [] and len(todo) == len(plan.tiles):
@@ -97,10 +98,11 @@ def sweep(
             progress.say(line)
         try:
             _run(plan, folder, mine, progress, spec.per_seed)
-            distributed.barrier("c2mabv sweep: tiles")
             if process == 0 and (broken != [] or todo):
+                folder.wait_for(todo)
                 _finish(plan, folder, spec, progress)
-            distributed.barrier("c2mabv sweep: results")
+            elif process == 0:
+                progress.say(f"nothing to do: {folder.path / results.RESULTS} is complete")
         except KeyboardInterrupt:
             done = f"{progress.done_tiles} of {progress.tiles} tiles are stored"
             raise Interrupted(f"{done}; go on with --resume") from None

@@ -26,7 +26,8 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,9 @@ class Folder:
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
 
-    def missing_tiles(self, total: int) -> tuple[list[int], list[str]]:
+    def missing_tiles(
+        self, total: int, remove_damaged: bool = False
+    ) -> tuple[list[int], list[str]]:
         """Tiles to compute, and a line for each stored one that is damaged."""
         todo, warnings = [], []
         for number in range(total):
@@ -173,7 +176,16 @@ class Folder:
                 todo.append(number)
                 name = self.tile_file(number).relative_to(self.path)
                 warnings.append(f"{name}: damaged ({error}); computed again")
+                if remove_damaged:
+                    with writing(self.path):
+                        self.tile_file(number).unlink(missing_ok=True)
         return todo, warnings
+
+    def wait_for(self, numbers: Iterable[int]) -> None:
+        """Wait until other processes have stored these tiles."""
+        for number in numbers:
+            while not self.tile_file(number).exists():
+                time.sleep(0.2)
 
     def _checksum(self, number: int, content: bytes) -> str:
         return hashlib.sha256(f"{self.digest} {number} ".encode() + content).hexdigest()

@@ -23,7 +23,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from c2mabv_jax import sums
 from c2mabv_jax.simulation import block
 from c2mabv_jax.simulation.round import Accounting, Tally
-from c2mabv_jax.simulation.run import accounting_for, in_scaled_cost
+from c2mabv_jax.simulation.run import in_scaled_cost
 from c2mabv_jax.sweep.plan import Batch, Plan, Program, Tile
 
 Arrays = dict[str, np.ndarray]
@@ -73,7 +73,7 @@ def arguments(
     ]
     table: Any = None
     if program.accounting.expected == "table":
-        _, table = accounting_for(points[0].problem, points[0].environment)
+        table = set_reward_table(points[0].environment, points[0].problem.reward_model)
         table = jnp.asarray(table, jnp.result_type(float))
     rounds = plan.recorded(batch.horizon)
     padded = np.full(len(plan.rounds), batch.horizon, np.int32)
@@ -87,6 +87,12 @@ def arguments(
         jnp.asarray(padded),
         table,
     )
+
+
+@functools.lru_cache(maxsize=64)
+def set_reward_table(environment: Any, reward_model: str) -> np.ndarray | None:
+    """Expected reward of every subset `[2^K]`, worked out once per environment."""
+    return environment.set_reward_table(reward_model)
 
 
 _compiled: set[tuple[Program, int]] = set()
