@@ -22,6 +22,7 @@ EXPERIMENTS = {
     "rates": "regret and violation against rounds, with bounds and predictions",
     "coverage": "how often confidence bounds fail, against exact values",
     "worst": "the instances that come nearest to the bounds",
+    "false_alarm": "how often `c2mabv verify` raises a false alarm",
     "drift": "LLMs that change, join or leave; windows and discounts",
 }
 

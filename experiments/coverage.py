@@ -37,7 +37,13 @@ def run(setting: Setting) -> None:
         each = [coverage_failure(m, horizon, arms, DELTA, alpha, side)[-1] for m, side in sides]
         found = binomial_interval(failed, seeds, LEVEL)
         rows.append(
-            [alpha, failed / seeds, float(found.low), float(found.high), float(some_arm_fails(each))]
+            [
+                alpha,
+                failed / seeds,
+                float(found.lower),
+                float(found.upper),
+                float(some_arm_fails(each)),
+            ]
         )
     values = np.array(rows)
     drawing, axes = style.figure(width=style.COLUMN, height=2.7)

@@ -23,7 +23,7 @@ def run(setting: Setting) -> None:
     horizon, seeds = setting.pick((2000, 64), (1_000_000, 64))
     drawing, axes = style.figure(1, 3, width=style.DOUBLE, height=3.0)
     rows = []
-    problem, world = random_instance(3, 6, 2, tightness=0.5)
+    problem, world = random_instance(5, 6, 2, tightness=0.5)
     size = (problem.num_arms, problem.num_selected)
     best = optimum(problem, world.mean_reward, world.mean_cost)
     result = simulate(problem, world, C2MABV(delta=DELTA), horizon, seeds)
