@@ -54,8 +54,9 @@ def run(setting: Setting) -> None:
         values[:, 0], values[:, 1], yerr=bars, color=style.look("c2mabv").colour, marker="o",
         markersize=3.5, linestyle="", capsize=2, label="simulated, 95 % interval",
     )  # fmt: skip
-    ax.set_yscale("symlog", linthresh=1e-4)
-    ax.set_ylim(-2e-5, 1.5)
+    ax.set_yscale("log")
+    ax.set_ylim(values[:, 4].min() / 4, 1.6)
+    ax.set_xticks(values[:, 0])
     style.label(ax, r"$\alpha$ of both radii", f"P(a bound failed by T = {horizon:,})")
     style.legend(drawing)
     setting.figure(drawing)

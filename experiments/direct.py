@@ -75,6 +75,8 @@ def _draw(setting: Setting, rows: np.ndarray) -> None:
     axes[0, 0].axhline(0, color="0.4", linewidth=0.6)
     axes[0, 0].plot(arms, rows[:, 12] - rows[:, 13], "k:", linewidth=1, label="best fixed set")
     log_axis(axes[0, 1])
+    for ax in axes.flat:
+        ax.set_xticks(arms)
     style.label(axes[0, 0], "K, LLMs available", "reward below the mixed optimum", "(a) quality")
     style.label(axes[0, 1], "K, LLMs available", "time (ns/round)", "(b) time")
     style.legend(drawing)

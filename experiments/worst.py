@@ -41,7 +41,8 @@ def run(setting: Setting) -> None:
         ])  # fmt: skip
     ax.set_ylim(bottom=0)
     style.label(ax, "generation", "measured / bound")
-    style.legend(drawing)
+    ax.set_xticks(generations)
+    style.legend(drawing, ncols=1)
     setting.figure(drawing)
     head = ("objective", "instances tried", "mean of measured / bound", "±", "largest run",
             "mean reward", "mean cost", "budget")  # fmt: skip
