@@ -27,7 +27,11 @@ CASCADE = {"reward_model": "AWC", "at_most": True, "cascading": True, "cost_law"
 INSTANCES = {
     "no budget": (dict(reward_model="SUC", budget=1.5, cost_law="constant", **TWO), 20),
     "binding budget": (dict(reward_model="SUC", budget=0.45, cost_law="constant", **TWO), 20),
-    "Bernoulli costs": (dict(reward_model="SUC", budget=0.45, cost_law="bernoulli", **TWO), 10),
+    # Constant rewards: no two bounds are cut off at 1, so no sets of equal weight tie.
+    "Bernoulli costs": (
+        dict(reward_model="SUC", budget=0.45, reward_law="constant", cost_law="bernoulli", **TWO),
+        12,
+    ),
     "three arms": (dict(reward_model="SUC", budget=0.7, cost_law="constant", **THREE), 8),
     "any win, cascade": (
         dict(budget=0.55, **(TWO | {"num_selected": 2}), **CASCADE),
@@ -40,8 +44,9 @@ INSTANCES = {
 
 def instance(name):
     options, horizon = INSTANCES[name]
-    policy = {"alpha_reward": 0.4, "alpha_cost": 0.1, "delta": 0.05}
-    return Spec(reward_law="bernoulli", **policy, **options), horizon
+    options = {"reward_law": "bernoulli", **options}
+    alpha = 0.05 if options["reward_law"] == "constant" else 0.4
+    return Spec(alpha_reward=alpha, alpha_cost=0.1, delta=0.05, **options), horizon
 
 
 @functools.cache
@@ -56,7 +61,7 @@ def simulated(name):
     )
     assert (problem.at_most, problem.cascading) == (spec.at_most, spec.cascading)
     world = c2.environments.synthetic(
-        spec.mean_reward, spec.mean_cost, reward="bernoulli", cost=spec.cost_law
+        spec.mean_reward, spec.mean_cost, reward=spec.reward_law, cost=spec.cost_law
     )
     policy = c2.policies.C2MABV(spec.alpha_reward, spec.alpha_cost, spec.delta)
     result = c2.simulate(problem, world, policy, horizon, RUNS, [horizon], seed=2024)

@@ -17,6 +17,7 @@ from c2mabv_jax.policies.catalogue import POLICIES
 from c2mabv_jax.policies.two_tier import TwoTier
 
 PROBLEM = c2.Problem(num_arms=4, num_selected=2, budget=0.9, reward_model="AWC")
+WORLD = c2.environments.synthetic([0.9, 0.7, 0.5, 0.2], [0.8, 0.45, 0.3, 0.1])
 
 
 def scrambled(state, seed=0):
@@ -68,7 +69,7 @@ def npy(array, allow_pickle=False):
 @pytest.mark.parametrize("lanes", [(), (3,)])
 @pytest.mark.parametrize("name", [entry.name for entry in POLICIES])
 def test_every_policy_comes_back_bit_for_bit(name, lanes, tmp_path):
-    policy = next(entry for entry in POLICIES if entry.name == name).build(PROBLEM, None)
+    policy = next(entry for entry in POLICIES if entry.name == name).build(PROBLEM, WORLD)
     like = begin(PROBLEM, policy, lanes)
     state = scrambled(like)
     save_state(tmp_path / "state.npz", state)

@@ -1,8 +1,8 @@
 """The exact law of C2MAB-V on tiny instances: a programme over counts and success counts.
 
 A state holds, for every arm, how often its reward was seen and was 1, and how often its cost
-was billed and was 1. Rewards are Bernoulli; costs Bernoulli or constant (then the billed
-count says it all). The probability of every state after every round is computed in float64.
+was billed and was 1. Rewards and costs are Bernoulli or constant (then the count says
+it all). The probability of every state after every round is computed in float64.
 """
 
 import collections
@@ -80,7 +80,9 @@ def bounds(spec, state, t, logarithm):
         n, m = state.seen[k], state.billed[k]
         if n:
             width = spec.alpha_reward * math.sqrt(ell / (2 * n))
-            upper[k] = min(1.0, state.successes[k] / n + width)
+            constant = spec.reward_law == "constant"
+            won = spec.mean_reward[k] if constant else state.successes[k] / n
+            upper[k] = min(1.0, won + width)
         if m:
             width = spec.alpha_cost * math.sqrt(ell / (2 * m))
             paid = spec.mean_cost[k] if spec.cost_law == "constant" else state.paid[k] / m
@@ -117,7 +119,9 @@ def unique(table, weights, costs, budget, best):
     gap = reduced.max() - reduced
     used = (np.abs(table - best.marginals) < 1).all(1)  # the sets that z mixes
     near = (gap < NEAR) & ~used
-    if best.multiplier == 0 and not _fractional(best.marginals):
+    if _fractional(best.marginals):
+        return best.multiplier > NEAR and not near.any()  # else the cheaper sets are as good
+    if best.multiplier == 0:
         near &= gap > 1e-12  # equal weights: lower index first, in any arithmetic
         near |= abs(best.marginals @ costs - budget) < NEAR  # slack, or only just
     return not near.any()
@@ -164,17 +168,19 @@ def outcomes(spec, state, chosen):
     arms = asking_order(spec, state, chosen)
     stops = spec.reward_model == "AWC"
     prefixes = {}
-    for answers in itertools.product((0, 1), repeat=len(arms)):
+    certain = spec.reward_law == "constant"
+    for answers in itertools.product((0, 1), repeat=0 if certain else len(arms)):
         chance = math.prod(
             spec.mean_reward[k] if x else 1 - spec.mean_reward[k]
-            for k, x in zip(arms, answers, strict=True)
+            for k, x in zip(arms, answers, strict=False)
         )
         seen = answers
         if spec.cascading and stops in answers:
             seen = answers[: answers.index(stops) + 1]
         prefixes[seen] = prefixes.get(seen, 0.0) + chance
     for seen, chance in prefixes.items():
-        billed = arms if spec.billing == "selected" else arms[: len(seen)]
+        observed = arms if certain else arms[: len(seen)]
+        billed = arms if spec.billing == "selected" else observed
         random = spec.cost_law == "bernoulli"
         for bills in itertools.product((0, 1), repeat=len(billed) if random else 0):
             weight = chance * math.prod(
@@ -184,7 +190,7 @@ def outcomes(spec, state, chosen):
             yield (
                 weight,
                 State(
-                    _add(state.seen, arms[: len(seen)]),
+                    _add(state.seen, observed),
                     _add(state.successes, [k for k, x in zip(arms, seen, strict=False) if x]),
                     _add(state.billed, billed),
                     _add(state.paid, [k for k, y in zip(billed, bills, strict=False) if y]),
