@@ -2,16 +2,19 @@
 
 from c2mabv_jax.environments import generators, laws
 from c2mabv_jax.environments.base import Environment, Outcome
+from c2mabv_jax.environments.changing import Changing, changing
 from c2mabv_jax.environments.logs import LogError, LogReport
 from c2mabv_jax.environments.replay import replay
 from c2mabv_jax.environments.scenarios import figures, scenario, scenario_names
 from c2mabv_jax.environments.synthetic import synthetic
 
 __all__ = [
+    "Changing",
     "Environment",
     "LogError",
     "LogReport",
     "Outcome",
+    "changing",
     "figures",
     "generators",
     "laws",

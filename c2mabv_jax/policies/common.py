@@ -49,6 +49,8 @@ def learn(state: Learned, decision: Decision, feedback: Feedback) -> Learned:
 
 def by_index(problem: Problem, index: Array, estimates: Estimates, bounds: Bounds) -> Decision:
     """Play the N largest indices; with `at_most` only positive ones count."""
+    if problem.available is not None:
+        index = jnp.where(problem.available, index, -jnp.inf)
     selected = top_n(index, problem.num_selected, positive=problem.at_most)
     return Decision(
         selected=selected,
@@ -60,6 +62,7 @@ def by_index(problem: Problem, index: Array, estimates: Estimates, bounds: Bound
 
 def by_lp(problem: Problem, key: Array, values: Bounds, state: Learned) -> Decision:
     """Solve the relaxed problem as if `values` were true, and round its solution."""
+    values = local_server.of_available(problem, values)
     solution, edges = local_server.relax(problem, values, state.edges)
     return Decision(
         selected=scheduling_cloud.round_marginals(problem, key, solution.marginals),

@@ -14,6 +14,7 @@ import xarray as xr
 import c2mabv_jax
 from c2mabv_jax import sums
 from c2mabv_jax.problem import Problem
+from c2mabv_jax.simulation.dynamic import dynamic_optimum
 from c2mabv_jax.simulation.round import Tally
 from c2mabv_jax.theory.optimum import optimum
 
@@ -38,7 +39,8 @@ def to_dataset(
       cost of the selected sets - t x budget). expected_cost: mean cost of the selected sets
       under the true means, per round. pulls: rounds in which an LLM was selected; count: in
       which its reward was observed. fallback, unconverged: rounds; messages: from the local
-      server to the cloud; gap, feasibility: worst certificate so far.
+      server to the cloud; gap, feasibility: worst certificate so far. In a world that changes,
+      regret is against the mixed optimum of every round, and there is no expected cost.
     """
     t = rounds.astype(np.float64)[:, None]
     scale = float(environment.cost_scale)
@@ -57,6 +59,11 @@ def to_dataset(
     else:
         expected = np.full_like(reward, np.nan)
     signed = cost / t - budget
+    ideal = t * best.relaxed
+    changes = getattr(environment, "changes", False)
+    if changes:  # against the optimum of every round; what rests on fixed means is unknown
+        ideal = dynamic_optimum(problem, environment, rounds)[:, None]
+        expected_cost = np.full_like(cost, np.nan)
 
     money = environment.cost_unit
     runs = ("seed", "round")
@@ -67,10 +74,10 @@ def to_dataset(
         "expected_cost": (runs, (expected_cost / t).T, {"units": money}),
         "violation": (runs, np.maximum(signed, 0).T, {"units": money}),
         "signed_violation": (runs, signed.T, {"units": money}),
-        "regret": (runs, (t * best.relaxed - expected).T, {"units": "reward"}),
+        "regret": (runs, (ideal - expected).T, {"units": "reward"}),
         "lagrangian_regret": (
             runs,
-            (t * best.relaxed - expected + best.multiplier * (expected_cost - t * budget)).T,
+            (ideal - expected + best.multiplier * (expected_cost - t * budget)).T,
             {"units": "reward"},
         ),
         "fallback": (runs, np.asarray(tally.fallbacks).T, {"units": "rounds"}),
@@ -79,7 +86,7 @@ def to_dataset(
         "gap": (runs, np.asarray(tally.gap).T, {"units": "relaxed objective"}),
         "feasibility": (runs, np.asarray(tally.feasibility).T, {"units": "scaled cost or arms"}),
     }
-    if best.fixed_value is not None:
+    if best.fixed_value is not None and not changes:
         shortfall = (t * best.fixed_value - expected).T
         variables["regret_fixed_set"] = (runs, shortfall, {"units": "reward"})
     arms = ("seed", "round", "arm")

@@ -196,12 +196,17 @@ def play(
 ) -> tuple[State, Tally]:
     """Round t of a batch of runs: state and tally after it."""
     key = streams.fold_in(run_key, t)
+    truth = environment
+    changes = getattr(environment, "changes", False)
+    if changes:
+        truth, available = environment.at(t), environment.available(t)
+        problem = problem.replace(available=lift(available, run_key.ndim + 1))
     decision = policy.select(problem, state, streams.fold_in(key, streams.POLICY))
+    if changes:
+        decision = decision._replace(selected=decision.selected & problem.available)
     feedback, reward, cost = serve(
         problem, environment, decision, streams.fold_in(key, streams.ENVIRONMENT), t
     )
     state = policy.update(problem, state, decision, feedback)
-    tally = account(
-        tally, problem, environment, accounting, table, decision, feedback, reward, cost
-    )
+    tally = account(tally, problem, truth, accounting, table, decision, feedback, reward, cost)
     return state, tally

@@ -167,7 +167,10 @@ def accounting_for(
 ) -> tuple[Accounting, np.ndarray | None]:
     """How the expected reward of a set is known here, and its table if it needs one."""
     table = None
-    if problem.reward_model == "SUC":
+    if getattr(environment, "changes", False):  # means move, so counts do not tell
+        known = problem.reward_model == "SUC" or not environment.dependent
+        expected = "formula" if known else "none"
+    elif problem.reward_model == "SUC":
         expected = "counts"
     elif not environment.dependent:
         expected = "formula"
