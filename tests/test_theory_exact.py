@@ -58,7 +58,7 @@ def test_simulated_paths():
 
     Control: the off-by-one count is told apart from the right one.
     """
-    mean, horizon, num_arms, delta, alpha, runs = 0.5, 300, 1, 0.9, 0.4, 20_000
+    mean, horizon, num_arms, delta, alpha, runs = 0.3, 300, 1, 0.9, 0.5, 20_000
     rng = np.random.default_rng(0)
     sums = np.cumsum(rng.random((runs, horizon - 1)) < mean, axis=1)
     n = np.arange(1, horizon)
