@@ -12,6 +12,8 @@ height of the best set above the chord is a certified duality gap at any earlier
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -71,87 +73,94 @@ def solve_lp(
     budget = jnp.broadcast_to(jnp.asarray(budget, dtype), shape[1:])
     eps = jnp.finfo(dtype).eps
 
-    upper = top_n(weights, num_selected, positive=at_most)
-    lower = jnp.zeros(shape, bool) if at_most else top_n(-costs, num_selected)
-    cost_upper, cost_lower = sum_over(upper, costs), sum_over(lower, costs)
-    # A budget equal to the cheapest set must not fail for the last bit of a sum.
-    slack_tolerance = 2 * num_selected * eps * jnp.maximum(budget, cost_lower)
-    infeasible = cost_lower > budget + slack_tolerance
-    slack = (cost_upper <= budget + slack_tolerance) & ~infeasible
-    value_upper, value_lower = sum_over(upper, weights), sum_over(lower, weights)
+    one = jnp.where(budget < 0, 2, 1).astype(dtype)
 
-    if warm is not None:
-        warm_upper, warm_lower = warm
-        cost_up, value_up = sum_over(warm_upper, costs), sum_over(warm_upper, weights)
-        cost_low, value_low = sum_over(warm_lower, costs), sum_over(warm_lower, weights)
-        good_low = cost_low <= budget
-        good_up = (cost_up > budget) & (value_up > jnp.where(good_low, value_low, value_lower))
-        good_low = good_low & (good_up | (value_low <= value_upper))
-        upper, cost_upper, value_upper = _choose(
-            good_up, (warm_upper, cost_up, value_up), (upper, cost_upper, value_upper)
-        )
-        lower, cost_lower, value_lower = _choose(
-            good_low, (warm_lower, cost_low, value_low), (lower, cost_lower, value_lower)
+    def end(selected: Array) -> End:
+        cost, value = sum_over(selected, costs), sum_over(selected, weights)
+        return End(selected, _once(cost, one), _once(value, one))
+
+    def cold() -> tuple[End, End, Array, Array]:
+        """Ends that enclose every price: the N best and the N cheapest."""
+        upper = end(top_n(weights, num_selected, positive=at_most))
+        lower = end(jnp.zeros(shape, bool) if at_most else top_n(-costs, num_selected))
+        # A budget equal to the cheapest set must not fail for the last bit of a sum.
+        tolerance = 2 * num_selected * eps * jnp.maximum(budget, lower.cost)
+        infeasible = lower.cost > budget + tolerance
+        slack = (upper.cost <= budget + tolerance) & ~infeasible
+        return _where(infeasible, lower, upper), _where(slack, upper, lower), infeasible, slack
+
+    if warm is None:
+        upper, lower, infeasible, slack = cold()
+        done = slack | infeasible
+    else:
+        warm_upper, warm_lower = end(warm[0]), end(warm[1])
+        good = (warm_upper.cost > budget) & (warm_lower.cost <= budget)
+        good = good & (warm_upper.value > warm_lower.value)
+
+        def some_cold() -> tuple[End, End, Array, Array]:
+            upper, lower, infeasible, slack = cold()
+            upper, lower = _where(good, warm_upper, upper), _where(good, warm_lower, lower)
+            return upper, lower, infeasible & ~good, (slack | infeasible) & ~good
+
+        no = jnp.zeros(shape[1:], bool)
+        upper, lower, infeasible, done = jax.lax.cond(
+            jnp.all(good), lambda: (warm_upper, warm_lower, no, no), some_cold
         )
 
-    def search(carry):
-        (upper, cost_up, value_up), (lower, cost_low, value_low), done, _, step = carry
-        rise, run = value_up - value_low, cost_up - cost_low
+    def search(carry: _Search) -> _Search:
+        upper, lower, done, gap, step = carry
+        # A lower end that is worth more than the upper one is optimal if its price, 0, is.
+        rise, run = jnp.maximum(upper.value - lower.value, 0), upper.cost - lower.cost
+        rise, run = _once(rise, one), _once(run, one)
         # Scaling the price by `run` spares the division and cannot overflow.
-        best = top_n(run * weights - rise * costs, num_selected, positive=at_most)
-        cost_best, value_best = sum_over(best, costs), sum_over(best, weights)
-        above = run * (value_best - value_low) - rise * (cost_best - cost_low)
-        noise = 4 * eps * (run * (jnp.abs(value_best) + jnp.abs(value_low)) + jnp.abs(rise) * (
-            cost_best + cost_low
-        ))
+        # Once: recomputed per comparison, it may round differently and rank N + 1 arms first.
+        scores = _once(run * weights - rise * costs, one)
+        best = end(top_n(scores, num_selected, positive=at_most))
+        above = run * (best.value - lower.value) - rise * (best.cost - lower.cost)
+        noise = run * (jnp.abs(best.value) + jnp.abs(lower.value))
+        noise = 4 * eps * (noise + rise * (best.cost + lower.cost))
         found = (above > noise) & ~done
-        new = (best, cost_best, value_best)
-        is_upper = cost_best > budget
-        end_up = _choose(found & is_upper, new, (upper, cost_up, value_up))
-        end_low = _choose(found & ~is_upper, new, (lower, cost_low, value_low))
-        gap = jnp.maximum(above, 0) / jnp.where(run > 0, run, 1)
-        return end_up, end_low, ~found, gap, step + 1
+        costly = best.cost > budget
+        return _Search(
+            upper=_where(_once(found & costly, one), best, upper),
+            lower=_where(_once(found & ~costly, one), best, lower),
+            done=_once(~found, one),
+            gap=jnp.where(done, gap, jnp.maximum(above, 0) / jnp.where(run > 0, run, 1)),
+            step=step + 1,
+        )
 
-    def unfinished(carry):
-        _, _, done, _, step = carry
-        return ~jnp.all(done) & (step < MAX_STEPS)
+    def unfinished(carry: _Search) -> Array:
+        return ~jnp.all(carry.done) & (carry.step < MAX_STEPS)
 
-    done = slack | infeasible
-    carry = (
-        (upper, cost_upper, value_upper),
-        (lower, cost_lower, value_lower),
-        done,
-        jnp.zeros(shape[1:], dtype),
-        jnp.int32(0),
-    )
-    carry = jax.lax.while_loop(unfinished, search, carry)
-    (upper, cost_up, value_up), (lower, cost_low, value_low), converged, gap, _ = carry
+    carry = _Search(upper, lower, done, jnp.zeros(shape[1:], dtype), jnp.int32(0))
+    upper, lower, converged, gap, _ = jax.lax.while_loop(unfinished, search, carry)
 
     # Ties can leave ends that are several swaps apart; a vertex mixes two neighbours.
-    more = lambda a, b: sum_over(a & ~b, jnp.ones(shape, jnp.int32)) > 1  # noqa: E731
-    apart = more(upper, lower) | more(lower, upper)
-    (upper, cost_up, value_up), (lower, cost_low, value_low) = jax.lax.cond(
+    apart = _more_than_one(upper.selected & ~lower.selected)
+    if at_most:
+        apart = apart | _more_than_one(lower.selected & ~upper.selected)
+    upper, lower = jax.lax.cond(
         jnp.any(apart & ~done),
-        lambda ends: _neighbours(*ends, weights, costs, budget, num_selected),
-        lambda ends: ends,
-        ((upper, cost_up, value_up), (lower, cost_low, value_low)),
+        lambda: _neighbours(upper, lower, weights, costs, budget, num_selected),
+        lambda: (upper, lower),
     )
-    run = cost_up - cost_low
-    weight = jnp.clip((budget - cost_low) / jnp.where(run > 0, run, 1), 0, 1)
-    weight = jnp.where(slack, 1, jnp.where(infeasible, 0, weight)).astype(dtype)
-    upper = jnp.where(slack, top_n(weights, num_selected, positive=at_most), upper)
-    marginals = jnp.where(upper, weight, 0) + jnp.where(lower, 1 - weight, 0)
-    marginals = jnp.where(upper & lower, 1, marginals)
-    multiplier = jnp.where(done, 0, (value_up - value_low) / jnp.where(run > 0, run, 1))
+    run = upper.cost - lower.cost
+    share = (budget - lower.cost) / jnp.where(run > 0, run, 1)
+    share = jnp.where(upper.value >= lower.value, jnp.clip(share, 0, 1), 0)
+    share = _once(share, one)
+    marginals = jnp.where(lower.selected, 1 - share, 0)
+    marginals = jnp.where(upper.selected, jnp.where(lower.selected, 1, share), marginals)
+    price = (upper.value - lower.value) / jnp.where(run > 0, run, 1)
     certificate = Certificate(
         objective=total(weights * marginals),
         feasibility=infeasibility(marginals, costs, num_selected, budget, at_most),
-        gap=jnp.where(done, 0, gap),
+        gap=gap,
         status=jnp.where(
             infeasible, INFEASIBLE, jnp.where(converged, OPTIMAL, NOT_CONVERGED)
         ).astype(jnp.int32),
     )
-    return Solution(marginals, certificate, multiplier, (upper, lower))
+    multiplier = jnp.where(done, 0, jnp.maximum(price, 0))
+    return Solution(marginals, certificate, multiplier, (upper.selected, lower.selected))
 
 
 def infeasibility(
@@ -165,7 +174,25 @@ def infeasibility(
     return jnp.maximum(jnp.maximum(size, over), jnp.maximum(outside, 0))
 
 
-def _neighbours(upper, lower, weights, costs, budget, num_selected):
+class End(NamedTuple):
+    """A set `[K, ...]` with its cost and its value `[...]`."""
+
+    selected: Array
+    cost: Array
+    value: Array
+
+
+class _Search(NamedTuple):
+    upper: End
+    lower: End
+    done: Array
+    gap: Array
+    step: Array
+
+
+def _neighbours(
+    upper: End, lower: End, weights: Array, costs: Array, budget: Array, num_selected: int
+) -> tuple[End, End]:
     """Move two tied ends towards each other until they differ by one swap (or one arm).
 
     At the final price all arms in which the ends differ score alike, so every set on a path
@@ -173,19 +200,32 @@ def _neighbours(upper, lower, weights, costs, budget, num_selected):
     """
     arms = jnp.arange(weights.shape[0]).reshape((-1,) + (1,) * (weights.ndim - 1))
 
-    def first(mask):
+    def first(mask: Array) -> Array:
         return arms == jnp.where(mask, arms, weights.shape[0]).min(axis=0)
 
-    def swap(_, ends):
-        (upper, *_), (lower, *_) = ends
-        middle = (lower & ~first(lower & ~upper)) | first(upper & ~lower)
-        cost = sum_over(middle, costs)
-        new = (middle, cost, sum_over(middle, weights))
-        above = cost > budget
-        return _choose(above, new, ends[0]), _choose(~above, new, ends[1])
+    def swap(_, ends: tuple[End, End]) -> tuple[End, End]:
+        upper, lower = ends
+        leaves = first(lower.selected & ~upper.selected)
+        enters = first(upper.selected & ~lower.selected)
+        middle = (lower.selected & ~leaves) | enters
+        new = End(middle, sum_over(middle, costs), sum_over(middle, weights))
+        above = new.cost > budget
+        return _where(above, new, upper), _where(~above, new, lower)
 
     return jax.lax.fori_loop(0, num_selected, swap, (upper, lower))
 
 
-def _choose(which: Array, new: tuple, old: tuple) -> tuple:
-    return tuple(jnp.where(which, a, b) for a, b in zip(new, old, strict=True))
+def _more_than_one(mask: Array) -> Array:
+    return total(mask.astype(jnp.int32)) > 1
+
+
+def _where(which: Array, new: End, old: End) -> End:
+    return End(*(jnp.where(which, a, b) for a, b in zip(new, old, strict=True)))
+
+
+def _once(value: Array, one: Array) -> Array:
+    """The value, computed once: the compiler repeats cheap work for every arm that uses it,
+    but never a division, and it does not know that `one` is 1."""
+    if value.dtype == bool:
+        return _once(value.astype(one.dtype), one) > 0.5
+    return value / one
