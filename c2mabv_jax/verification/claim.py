@@ -15,6 +15,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from scipy import stats
+
 from c2mabv_jax.verification.statistic import Statistic
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ class Comparison:
             ceiling=self.ceiling,
             runs=statistic.runs,
             error=0.0 if statistic.exact else error,
+            detects=0.0 if statistic.exact else (high - low) / 2 * _beyond(error),
             outcome=self._outcome(low, high),
         )
 
@@ -84,9 +87,22 @@ class Comparison:
         return Outcome.HOLDS if self.floor <= low and high <= self.ceiling else Outcome.UNDECIDED
 
 
+def _beyond(error: float) -> float:
+    """How far beyond a limit, in half intervals, the truth must be to be seen 9 times of 10."""
+    return 1 + float(stats.norm.isf(0.1) / stats.norm.isf(error / 2))
+
+
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """A judged comparison: plain numbers, ready for a report."""
+    """A judged comparison: plain numbers, ready for a report.
+
+    Attributes:
+      what, estimate, low, high, floor, ceiling, runs: see `Comparison`.
+      error: error level of the interval; 0 where there is no sampling error.
+      detects: power: a truth that lies this far outside [floor, ceiling] is contradicted with
+        a probability of about .9 (normal approximation).
+      outcome: of this comparison.
+    """
 
     what: str
     estimate: float
@@ -96,6 +112,7 @@ class Finding:
     ceiling: float
     runs: int
     error: float
+    detects: float
     outcome: Outcome
 
 

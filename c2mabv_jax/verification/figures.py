@@ -180,7 +180,13 @@ def coverage_curves(laboratory: Laboratory, verdict: Verdict) -> Figure:
         for alpha, colour in zip(coverage.ALPHAS, COLOURS, strict=False):
             exact = coverage_failure(mean, horizon, 1, constants.DELTA, alpha, side)  # type: ignore[arg-type]
             paint = style.PALETTE[colour]
-            ax.plot(np.arange(1, horizon + 1), exact, color=paint, label=f"exact, α = {alpha:g}")
+            ax.plot(
+                np.arange(1, horizon + 1),
+                exact,
+                color=paint,
+                drawstyle="steps-post",
+                label=f"exact, α = {alpha:g}",
+            )
             paths = coverage.reduced(laboratory, alpha)
             failed = getattr(paths.watch, field) > 0
             share, low, high = binomial_interval(failed.sum(0), len(failed), error)
@@ -220,8 +226,8 @@ def leading_constants(verdict: Verdict) -> Figure:
                 (t, finding.estimate, finding.low, finding.high)
             )
             allowed[t] = finding.floor, finding.ceiling
-        t, limits = np.array(list(allowed)), np.array(list(allowed.values()))
-        ax.fill_between(t, limits[:, 0], limits[:, 1], color="0.92", label="allowance")
+        horizons, limits = np.array(list(allowed)), np.array(list(allowed.values()))
+        ax.fill_between(horizons, limits[:, 0], limits[:, 1], color="0.92", label="allowance")
         for index, (setting, points) in enumerate(series.items()):
             x, mean, low, high = np.array(points).T
             ax.errorbar(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -56,11 +56,7 @@ class Paths(NamedTuple):
     """
 
     round: np.ndarray
-    watch: Watch
-
-    def at(self, t: int) -> int:
-        """Index of a recorded round."""
-        return int(np.flatnonzero(self.round == t)[0])
+    watch: Any
 
 
 @dataclasses.dataclass
@@ -144,18 +140,28 @@ class Laboratory:
         joined = jax.tree.map(lambda *parts: np.concatenate(parts, axis=0), *pieces)
         return Paths(record_at.astype(np.int64), joined)
 
-    def together(self, tasks: Sequence[Callable[[], Any]]) -> None:
-        """Make several measurements at once, one per core, so that others find them made.
+    def together(
+        self, tasks: dict[Any, Callable[[], Any]], structure: Callable[[Any], Hashable]
+    ) -> None:
+        """Make several measurements, one core each, so that claims find them made.
 
-        Compilers work side by side too.
+        Measurements of one structure follow one another: the first compiles for all.
         """
-        workers = min(os.cpu_count() or 1, len(tasks))
-        if workers < 2 or jax.default_backend() != "cpu":
-            for task in tasks:
+        groups: dict[Hashable, list[Callable[[], Any]]] = {}
+        for name, task in tasks.items():
+            groups.setdefault(structure(name), []).append(task)
+
+        def work(group: list[Callable[[], Any]]) -> None:
+            for task in group:
                 task()
+
+        workers = min(os.cpu_count() or 1, len(groups))
+        if workers < 2 or jax.default_backend() != "cpu":
+            for group in groups.values():
+                work(group)
             return
         with ThreadPoolExecutor(workers) as pool:
-            for done in [pool.submit(task) for task in tasks]:
+            for done in [pool.submit(work, group) for group in groups.values()]:
                 done.result()
 
     def long(self, instance: Instance, policy: C2MABV) -> xr.Dataset:
@@ -203,7 +209,7 @@ def _on_host(seen: Watch, records: int, keep: int) -> Watch:
         sums.value(entry) if isinstance(entry, sums.Sum) else np.asarray(entry) for entry in seen
     ]
     moved = [np.moveaxis(entry[:records, ..., :keep], -1, 0) for entry in plain]
-    return Watch(*moved)
+    return Watch(*moved)  # type: ignore[arg-type]
 
 
 def in_threads(run: Callable[[int], Any], starts: range) -> list[Any]:

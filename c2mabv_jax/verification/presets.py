@@ -17,11 +17,11 @@ class Search(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    population: int = Field(512, ge=16, description="instances per generation")
-    generations: int = Field(4, ge=1)
-    seeds: int = Field(4, ge=1, description="runs per instance while searching")
-    horizon: int = Field(1000, ge=10)
-    confirm: int = Field(256, ge=30, description="fresh runs of the worst instance found")
+    population: int = Field(default=512, ge=16, description="instances per generation")
+    generations: int = Field(default=4, ge=1)
+    seeds: int = Field(default=4, ge=1, description="runs per instance while searching")
+    horizon: int = Field(default=1000, ge=10)
+    confirm: int = Field(default=256, ge=30, description="fresh runs of the worst instance found")
 
 
 class Preset(BaseModel):
@@ -42,16 +42,16 @@ class Preset(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    level: float = Field(0.01, gt=0, lt=1)
-    horizon: int = Field(4096, ge=64, le=32768)
-    runs: int = Field(512, ge=64)
+    level: float = Field(default=0.01, gt=0, lt=1)
+    horizon: int = Field(default=4096, ge=64, le=32768)
+    runs: int = Field(default=512, ge=64)
     long_rounds: tuple[int, ...] = (10_000, 100_000)
-    long_runs: int = Field(256, ge=30)
-    coverage_horizon: int = Field(100, ge=10, le=2000)
-    coverage_runs: int = Field(8192, ge=256)
-    rounding_draws: int = Field(65_536, ge=1024)
-    minimax_horizon: int = Field(16_384, ge=1024)
-    minimax_runs: int = Field(64, ge=30)
+    long_runs: int = Field(default=256, ge=30)
+    coverage_horizon: int = Field(default=100, ge=10, le=2000)
+    coverage_runs: int = Field(default=8192, ge=256)
+    rounding_draws: int = Field(default=65_536, ge=1024)
+    minimax_horizon: int = Field(default=16_384, ge=1024)
+    minimax_runs: int = Field(default=64, ge=30)
     search: Search | None = Search()
     controls: bool = True
     claims: tuple[str, ...] | None = None
@@ -142,7 +142,7 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     preset: PresetName = "quick"
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     changes: dict[str, Any] = {}
 
     def resolve(self) -> Preset:
@@ -174,7 +174,7 @@ def read_spec(path: Path | None, **overrides: Any) -> Spec:
         except tomllib.TOMLDecodeError as error:
             raise ProblemError(f"SPEC = '{path}': not TOML: {error}") from None
     table.update({key: value for key, value in overrides.items() if value is not None})
-    own = {key: table.pop(key) for key in ("preset", "seed") if key in table}
+    own: dict[str, Any] = {key: table.pop(key) for key in ("preset", "seed") if key in table}
     spec = _validated(Spec, {**own, "changes": table})
     spec.resolve()
     return spec

@@ -102,6 +102,9 @@ def as_markdown(report: Report, drawn: list[str]) -> str:
         "lies inside what the theory says, *contradicted* that it lies outside; an interval "
         "that straddles is not enough evidence.",
         "",
+        "*Detects* is the power: a truth so far outside what the theory says would be contradicted "
+        "with a probability of about .9.",
+        "",
         "The bounds were derived for this project; they are not quoted from arXiv 2405.16587.",
         "",
         "| claim | verdict | figure | interval | theory | n | error | s |",
@@ -182,14 +185,14 @@ def _section(verdict: Verdict) -> list[str]:
         f"- Source: {claim.source}.",
         f"- Repeat: `{verdict.command}`",
         "",
-        "| case | estimate | interval | theory | n | verdict |",
-        "|---|---|---|---|---|---|",
+        "| case | estimate | interval | theory | n | detects | verdict |",
+        "|---|---|---|---|---|---|---|",
     ]
     for finding in verdict.findings:
         lines.append(
             f"| {finding.what} | {number(finding.estimate)} "
             f"| [{number(finding.low)}, {number(finding.high)}] | {theory(finding)} "
-            f"| {finding.runs:,} | {finding.outcome.value} |"
+            f"| {finding.runs:,} | {number(finding.detects)} | {finding.outcome.value} |"
         )
     return lines
 

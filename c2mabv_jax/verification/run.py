@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from c2mabv_jax.problem import ProblemError
 from c2mabv_jax.theory.statistics import bonferroni
@@ -124,7 +126,7 @@ def verify(
     Raises:
       ProblemError: an unknown claim.
     """
-    spec = spec or Spec()
+    spec = Spec() if spec is None else spec
     preset, began = spec.resolve(), time.perf_counter()
     laboratory = Laboratory(preset, spec.seed, progress=progress)
     measured: list[tuple[Claim, list[Comparison], float]] = []
@@ -137,10 +139,11 @@ def verify(
         judge(claim, comparisons, error, seconds, command(spec, claim, comparisons, error))
         for claim, comparisons, seconds in measured
     )
-    caught = []
-    for control in controls if preset.controls else ():
-        step(f"control {control.name}")
-        caught.append(face(control, preset, spec, error, progress))
+    step("negative controls")
+    caught = _in_parallel(
+        lambda control: face(control, preset, spec, error, progress),
+        controls if preset.controls else (),
+    )
     return Report(
         spec=spec,
         preset=preset,
@@ -170,6 +173,14 @@ def face(
         comparisons, seconds = _timed(CLAIMS[name], laboratory)
         verdicts.append(judge(CLAIMS[name], comparisons, error, seconds, ""))
     return Caught(control, tuple(verdicts), time.perf_counter() - began)
+
+
+def _in_parallel(work: Callable[[Control], Caught], controls: Sequence[Control]) -> list[Caught]:
+    """One control per core: most of their time goes into compiling."""
+    if not controls:
+        return []
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, len(controls))) as pool:
+        return list(pool.map(work, controls))
 
 
 def _enough(preset: Preset) -> Preset:

@@ -10,8 +10,8 @@ import numpy as np
 from c2mabv_jax.policies.c2mabv import C2MABV
 from c2mabv_jax.theory.bounds import Bound, regret_bound, violation_bound
 from c2mabv_jax.verification.claim import Claim, Comparison
-from c2mabv_jax.verification.claims.invariants import ALL, runs_of
-from c2mabv_jax.verification.instances import CATALOGUE, Instance
+from c2mabv_jax.verification.claims.invariants import ALL, SUM_UP, each
+from c2mabv_jax.verification.instances import Instance
 from c2mabv_jax.verification.laboratory import Laboratory
 from c2mabv_jax.verification.statistic import Mean, Share
 
@@ -28,7 +28,7 @@ def regret_limit(instance: Instance, rounds: Any, **options: Any) -> Bound:
         problem.num_selected,
         DELTA,
         reward_model=problem.reward_model,
-        feedback=problem.feedback,
+        feedback="cascading" if problem.cascading else "semi-bandit",
         **options,
     )
 
@@ -47,11 +47,10 @@ def _some(rounds: np.ndarray) -> list[int]:
 
 def _expected_regret(laboratory: Laboratory) -> list[Comparison]:
     comparisons = []
-    for name in laboratory.among(ALL):
-        paths = runs_of(laboratory, name)
+    for name, instance, paths in each(laboratory, ALL):
         for r in _some(paths.round):
             t = int(paths.round[r])
-            bound = regret_limit(CATALOGUE[name], t, kind="expected")
+            bound = regret_limit(instance, t, kind="expected")
             comparisons.append(
                 Comparison(
                     f"{name}, T = {t:,}", Mean(paths.watch.regret[:, r]), ceiling=bound.value
@@ -62,8 +61,7 @@ def _expected_regret(laboratory: Laboratory) -> list[Comparison]:
 
 def _expected_lagrangian(laboratory: Laboratory) -> list[Comparison]:
     comparisons = []
-    for name in laboratory.among(("gap-6", "binding-6", "swap-2")):
-        instance, paths = CATALOGUE[name], runs_of(laboratory, name)
+    for name, instance, paths in each(laboratory, SUM_UP):
         price = float(instance.best.multiplier)
         for r in _some(paths.round):
             t = int(paths.round[r])
@@ -77,11 +75,10 @@ def _expected_lagrangian(laboratory: Laboratory) -> list[Comparison]:
 
 def _expected_violation(laboratory: Laboratory) -> list[Comparison]:
     comparisons = []
-    for name in laboratory.among(BINDING):
-        paths = runs_of(laboratory, name)
+    for name, instance, paths in each(laboratory, BINDING):
         for r in _some(paths.round):
             t = int(paths.round[r])
-            bound = float(overspend_limit(CATALOGUE[name], t, kind="expected").value)
+            bound = float(overspend_limit(instance, t, kind="expected").value)
             samples = np.maximum(paths.watch.overspend_realised[:, r], 0) / t
             comparisons.append(Comparison(f"{name}, T = {t:,}", Mean(samples), ceiling=bound / t))
     return comparisons
@@ -92,10 +89,9 @@ def _at_horizon(field: str, limit: Callable[..., Bound], names: tuple[str, ...])
 
     def measure(laboratory: Laboratory) -> list[Comparison]:
         comparisons = []
-        for name in laboratory.among(names):
-            paths = runs_of(laboratory, name)
+        for name, instance, paths in each(laboratory, names):
             t = int(paths.round[-1])
-            bound = limit(CATALOGUE[name], t, kind="pathwise")
+            bound = limit(instance, t, kind="pathwise")
             beyond = getattr(paths.watch, field)[:, -1] > bound.value
             comparisons.append(
                 Comparison(
@@ -119,11 +115,10 @@ def _at_every_round(field: str, limit: Callable[..., Bound], names: tuple[str, .
 
     def measure(laboratory: Laboratory) -> list[Comparison]:
         comparisons = []
-        for name in laboratory.among(names):
-            paths = runs_of(laboratory, name)
+        for name, instance, paths in each(laboratory, names):
             starts = np.concatenate([[1], paths.round[:-1] + 1])
             bound = limit(
-                CATALOGUE[name], np.append(starts, paths.round[-1]), kind="pathwise", anytime=True
+                instance, np.append(starts, paths.round[-1]), kind="pathwise", anytime=True
             )
             crossed = (getattr(paths.watch, field) > np.asarray(bound.value)[:-1]).any(axis=1)
             comparisons.append(
@@ -165,7 +160,7 @@ CLAIMS = (
         name="expected-lagrangian",
         statement="E[R(T) + lambda* T V_signed(T)] <= regret bound + lambda* x violation bound",
         assumptions=(*COMMON, "sum-up rewards"),
-        instances=("gap-6", "binding-6", "swap-2"),
+        instances=SUM_UP,
         statistic="mean Lagrangian regret (true means of the sets played) at three rounds",
         test="upper confidence limit of the mean below the bound; that no path is below 0 is "
         "weak-duality",

@@ -43,7 +43,10 @@ def long_runs(laboratory: Laboratory, name: str, alpha_cost: float = 1.0) -> xr.
         return laboratory.long(CATALOGUE[name], C2MABV(alpha_cost=alpha))
 
     settings = [(other, alpha) for other in BINDING for alpha in ALPHAS] + [("gap-6", 1.0)]
-    laboratory.together([functools.partial(run, *setting) for setting in settings])
+    laboratory.together(
+        {setting: functools.partial(run, *setting) for setting in settings},
+        lambda setting: CATALOGUE[setting[0]].structure,
+    )
     return run(name, alpha_cost)
 
 

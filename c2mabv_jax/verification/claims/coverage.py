@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from c2mabv_jax.policies.c2mabv import C2MABV
-from c2mabv_jax.theory.exact import coverage_failure
+from c2mabv_jax.theory.exact import Side, coverage_failure
 from c2mabv_jax.verification.claim import Claim, Comparison
-from c2mabv_jax.verification.claims.invariants import ALL, halved, runs_of
+from c2mabv_jax.verification.claims.invariants import ALL, each, halved
 from c2mabv_jax.verification.instances import CATALOGUE
 from c2mabv_jax.verification.laboratory import Laboratory, Paths
 from c2mabv_jax.verification.statistic import Mean, Share
 
+OBSERVED = ("gap-6", "cascade-6", "any-win-6")
 ALPHAS = (0.5, 0.3)
 RESOLUTION = 0.05
 DELTA = C2MABV().delta
@@ -17,8 +20,7 @@ DELTA = C2MABV().delta
 
 def _promise(laboratory: Laboratory) -> list[Comparison]:
     comparisons = []
-    for name in laboratory.among(ALL):
-        seen = runs_of(laboratory, name).watch
+    for name, _, (_, seen) in each(laboratory, ALL):
         failed = (seen.uncovered_reward[:, -1] > 0) | (seen.uncovered_cost[:, -1] > 0)
         # Rewards above, costs below: the two sides that the bounds in use can fail on.
         comparisons.append(
@@ -41,10 +43,11 @@ def _exact(laboratory: Laboratory) -> list[Comparison]:
     comparisons = []
     for alpha in ALPHAS:
         paths = reduced(laboratory, alpha)
-        for side, mean, seen in (
+        sides: tuple[tuple[Side, float, Any], ...] = (
             ("upper", mean_reward, paths.watch.uncovered_reward),
             ("lower", mean_cost, paths.watch.uncovered_cost),
-        ):
+        )
+        for side, mean, seen in sides:
             failed = seen[:, -1] > 0
             truth = float(coverage_failure(mean, horizon, 1, DELTA, alpha, side)[-1])
             what = {"upper": "reward below its upper", "lower": "cost above its lower"}[side]
@@ -62,10 +65,9 @@ def _exact(laboratory: Laboratory) -> list[Comparison]:
 
 def _unbiased(laboratory: Laboratory) -> list[Comparison]:
     comparisons = []
-    for name in laboratory.among(("gap-6", "cascade-6", "any-win-6")):
-        paths = runs_of(laboratory, name)
+    for name, instance, paths in each(laboratory, OBSERVED):
         horizon = int(paths.round[-1])
-        for k in range(CATALOGUE[name].problem.num_arms):
+        for k in range(instance.problem.num_arms):
             comparisons.append(
                 Comparison(
                     f"{name}, arm {k}",
@@ -111,7 +113,7 @@ CLAIMS = (
         statement="What is observed is unbiased: E sum over observations of (X - mu_k) = 0 for "
         "every arm, cascades included",
         assumptions=("rewards independent across arms within a round (cascades)",),
-        instances=("gap-6", "cascade-6", "any-win-6"),
+        instances=OBSERVED,
         statistic="mean over runs of the summed deviation of observed rewards, per round",
         test="t interval holds 0",
         power="a shared query difficulty biases arms asked later by several hundredths",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 import jax.numpy as jnp
 import numpy as np
@@ -24,14 +25,20 @@ def epsilon() -> float:
 
 
 def runs_of(laboratory: Laboratory, name: str) -> Paths:
-    """The watched runs that tests of bounds and invariants share; all are made at once."""
-    preset, rounds = laboratory.preset, halved(laboratory.preset.horizon)
+    """The watched runs that tests of bounds and invariants share."""
+    preset = laboratory.preset
+    return laboratory.paths(CATALOGUE[name], C2MABV(), halved(preset.horizon), preset.runs)
 
-    def run(name: str) -> Paths:
-        return laboratory.paths(CATALOGUE[name], C2MABV(), rounds, preset.runs)
 
-    laboratory.together([functools.partial(run, other) for other in laboratory.among(ALL)])
-    return run(name)
+def each(laboratory: Laboratory, names: tuple[str, ...]) -> Iterator[tuple[str, Instance, Paths]]:
+    """Instances of a claim with their watched runs, which are made side by side."""
+    chosen = laboratory.among(names)
+    laboratory.together(
+        {name: functools.partial(runs_of, laboratory, name) for name in chosen},
+        lambda name: CATALOGUE[name].structure,
+    )
+    for name in chosen:
+        yield name, CATALOGUE[name], runs_of(laboratory, name)
 
 
 def halved(horizon: int) -> list[int]:
@@ -48,8 +55,7 @@ def _tolerance(instance: Instance) -> float:
 
 def _weak_duality(laboratory: Laboratory) -> list[Comparison]:
     comparisons = []
-    for name in laboratory.among(SUM_UP):
-        instance, paths = CATALOGUE[name], runs_of(laboratory, name)
+    for name, instance, paths in each(laboratory, SUM_UP):
         worst = float(paths.watch.weak_duality.min())
         comparisons.append(
             Comparison(
@@ -83,15 +89,13 @@ def _cardinality(laboratory: Laboratory) -> list[Comparison]:
             floor=0,
             ceiling=0,
         )
-        for name in laboratory.among(ALL)
-        for seen in (runs_of(laboratory, name).watch,)
+        for name, _, (_, seen) in each(laboratory, ALL)
     ]
 
 
 def _feasibility(laboratory: Laboratory) -> list[Comparison]:
     comparisons = []
-    for name in laboratory.among(ALL):
-        instance, seen = CATALOGUE[name], runs_of(laboratory, name).watch
+    for name, instance, (_, seen) in each(laboratory, ALL):
         k = instance.problem.num_arms
         tolerance = 4 * k * max(1.0, float(instance.problem.budget)) * epsilon()
         comparisons.append(
@@ -106,9 +110,8 @@ def _feasibility(laboratory: Laboratory) -> list[Comparison]:
 
 def _counts(laboratory: Laboratory) -> list[Comparison]:
     comparisons = []
-    for name in laboratory.among(ALL):
-        problem, paths = CATALOGUE[name].problem, runs_of(laboratory, name)
-        seen = paths.watch
+    for name, instance, paths in each(laboratory, ALL):
+        problem, seen = instance.problem, paths.watch
         runs = len(seen.miscounted)
         comparisons.append(
             Comparison(
