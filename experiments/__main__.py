@@ -23,13 +23,15 @@ EXPERIMENTS = {
     "coverage": "how often confidence bounds fail, against exact values",
     "worst": "the instances that come nearest to the bounds",
     "false_alarm": "how often `c2mabv verify` raises a false alarm",
+    "cascading_bandits": "CUCB as CascadeUCB1 and CascadeKL-UCB, on the authors' instances",
+    "avw_slope": "Thompson sampling and KL-UCB against the lower bound on regret",
     "drift": "LLMs that change, join or leave; windows and discounts",
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one experiment, or all."""
-    listing = "\n".join(f"  {name:12} {what}" for name, what in EXPERIMENTS.items())
+    listing = "\n".join(f"  {name:18} {what}" for name, what in EXPERIMENTS.items())
     parser = argparse.ArgumentParser(
         prog="python -m experiments",
         description=__doc__,
