@@ -87,32 +87,26 @@ def pivotal(uniform: Array, marginals: Array, num_selected: int | None = None) -
     marginals = _snap(jnp.clip(marginals, 0, 1), num_arms)
 
     # A node is the one item of its subtree that is still fractional: its arm and its mass.
-    arms = [jnp.full(marginals.shape[1:], k, jnp.int32) for k in range(num_arms)]
-    mass = [marginals[k] for k in range(num_arms)]
-    settled = [jnp.zeros(marginals.shape[1:], marginals.dtype) for _ in range(num_arms)]
+    index = jnp.arange(num_arms).reshape((-1,) + (1,) * (marginals.ndim - 1))
+    arms, mass = jnp.broadcast_to(index, marginals.shape), marginals
+    selected = jnp.zeros(marginals.shape, bool)
     duel = 0
     while len(arms) > 1:
-        next_arms, next_mass = [], []
-        for left in range(0, len(arms) - 1, 2):
-            a, b, pa, pb = arms[left], arms[left + 1], mass[left], mass[left + 1]
-            u = uniform[duel]
-            duel += 1
-            small = pa + pb <= 1
-            # sum <= 1: the winner takes it all, P(a) = pa / sum. sum > 1: one gets 1, the other
-            # keeps sum - 1, P(a gets 1) = (1 - pb) / (2 - sum). Whole numbers stay put.
-            gap = jnp.where(small, pa + pb, 2 - pa - pb)
-            a_wins = u * gap < jnp.where(small, pa, 1 - pb)
-            rest = _snap(jnp.where(small, pa + pb, pa + pb - 1), num_arms)
-            out = jnp.where(a_wins == small, b, a)  # the item that is decided now
-            keep = jnp.where(a_wins == small, a, b)
-            value = jnp.where(small, 0.0, 1.0)
-            for k in range(num_arms):
-                settled[k] = jnp.where(out == k, value, settled[k])
-            next_arms.append(keep)
-            next_mass.append(rest)
-        if len(arms) % 2:
-            next_arms.append(arms[-1])
-            next_mass.append(mass[-1])
-        arms, mass = next_arms, next_mass
+        pairs = len(arms) // 2
+        u = uniform[duel : duel + pairs]
+        duel += pairs
+        a, b = arms[0 : 2 * pairs : 2], arms[1 : 2 * pairs : 2]
+        pa, pb = mass[0 : 2 * pairs : 2], mass[1 : 2 * pairs : 2]
+        small = pa + pb <= 1
+        # sum <= 1: the winner takes it all, P(a) = pa / sum. sum > 1: one gets 1, the other
+        # keeps sum - 1, P(a gets 1) = (1 - pb) / (2 - sum). Whole numbers stay put.
+        gap = jnp.where(small, pa + pb, 2 - pa - pb)
+        a_wins = u * gap < jnp.where(small, pa, 1 - pb)
+        rest = _snap(jnp.where(small, pa + pb, pa + pb - 1), num_arms)
+        decided = jnp.where(a_wins == small, b, a)
+        for pair in range(pairs):
+            selected = jnp.where(index == decided[pair], ~small[pair], selected)
+        arms = jnp.concatenate([jnp.where(a_wins == small, a, b), arms[2 * pairs :]])
+        mass = jnp.concatenate([rest, mass[2 * pairs :]])
     last = mass[0] > 0.5 if num_selected is not None else uniform[duel] < mass[0]
-    return jnp.stack([jnp.where(arms[0] == k, last, settled[k] > 0.5) for k in range(num_arms)])
+    return jnp.where(index == arms[0], last, selected)

@@ -147,8 +147,12 @@ def project_with_multipliers(
         lambda carry: ~jnp.all(carry[3]) & (carry[4] < MAX_STEPS), newton, start
     )
     level, z, _, _ = at_price(price)
-    for _ in range(POLISHINGS):
-        z = _polished(z, costs, num_selected, budget, at_most, price, level)
+    z = jax.lax.fori_loop(
+        0,
+        POLISHINGS,
+        lambda _, z: _polished(z, costs, num_selected, budget, at_most, price, level),
+        z,
+    )
     z = jnp.where(infeasible, cheapest, z).astype(point.dtype)
     return Projection(z, price, level - price * margin, infeasible)
 
@@ -156,7 +160,12 @@ def project_with_multipliers(
 def level_of(values: Array, num_selected: int) -> Array:
     """nu with sum clip(values - nu, 0, 1) = N, `[...]`, from all 2K breakpoints."""
     breaks = jnp.concatenate([values - 1, values])
-    sums = total(jnp.clip(values[:, None] - breaks[None], 0, 1))
+    # A loop over arms: the order of the sum is fixed, and K x 2K terms compile in no time.
+    sums, _ = jax.lax.scan(
+        lambda sums, value: (sums + jnp.clip(value - breaks, 0, 1), None),
+        jnp.zeros_like(breaks),
+        values,
+    )
     noise = 4 * num_selected * jnp.finfo(values.dtype).eps
     right = reduce_arms(jnp.minimum, jnp.where(sums < num_selected - noise, breaks, jnp.inf))
     left = largest(jnp.where(sums >= num_selected - noise, breaks, -jnp.inf))
