@@ -3,7 +3,7 @@
 from c2mabv_jax.advice.known import Known, known_sets
 from c2mabv_jax.advice.recommend import Recommendation, recommend
 from c2mabv_jax.advice.report import write_advice
-from c2mabv_jax.advice.study import ALPHA_PAIRS, Run, Study, budgets_from, study
+from c2mabv_jax.advice.study import ALPHA_PAIRS, Run, Study, budgets_from, pose, study
 
 __all__ = [
     "ALPHA_PAIRS",
@@ -13,6 +13,7 @@ __all__ = [
     "Study",
     "budgets_from",
     "known_sets",
+    "pose",
     "recommend",
     "study",
     "write_advice",
