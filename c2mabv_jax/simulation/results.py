@@ -13,6 +13,7 @@ import xarray as xr
 
 import c2mabv_jax
 from c2mabv_jax import sums
+from c2mabv_jax.policies.two_tier import message_bytes
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.simulation.dynamic import dynamic_optimum
 from c2mabv_jax.simulation.round import Tally
@@ -39,8 +40,10 @@ def to_dataset(
       cost of the selected sets - t x budget). expected_cost: mean cost of the selected sets
       under the true means, per round. pulls: rounds in which an LLM was selected; count: in
       which its reward was observed. fallback, unconverged: rounds; messages: from the local
-      server to the cloud; gap, feasibility: worst certificate so far. In a world that changes,
-      regret is against the mixed optimum of every round, and there is no expected cost.
+      server to the cloud; message_traffic: their bytes and those of the served outcomes that
+      come back, from `two_tier.message_bytes`; gap, feasibility: worst certificate so far. In
+      a world that changes, regret is against the mixed optimum of every round, and there is no
+      expected cost.
     """
     t = rounds.astype(np.float64)[:, None]
     scale = float(environment.cost_scale)
@@ -65,6 +68,11 @@ def to_dataset(
         ideal = dynamic_optimum(problem, environment, rounds)[:, None]
         expected_cost = np.full_like(cost, np.nan)
 
+    # Every served outcome goes back to the local server, of policies that work in two tiers.
+    to_cloud, back = message_bytes(problem)
+    messages = np.asarray(tally.messages).astype(np.int64)
+    rounds_back = np.where(messages > 0, rounds.astype(np.int64)[:, None] * back, 0)
+
     money = environment.cost_unit
     runs = ("seed", "round")
     variables: dict[str, tuple] = {
@@ -82,7 +90,8 @@ def to_dataset(
         ),
         "fallback": (runs, np.asarray(tally.fallbacks).T, {"units": "rounds"}),
         "unconverged": (runs, np.asarray(tally.unconverged).T, {"units": "rounds"}),
-        "messages": (runs, np.asarray(tally.messages).T, {"units": "messages"}),
+        "messages": (runs, messages.T, {"units": "messages"}),
+        "message_traffic": (runs, (messages * to_cloud + rounds_back).T, {"units": "bytes"}),
         "gap": (runs, np.asarray(tally.gap).T, {"units": "relaxed objective"}),
         "feasibility": (runs, np.asarray(tally.feasibility).T, {"units": "scaled cost or arms"}),
     }
@@ -118,6 +127,8 @@ def to_dataset(
         "budget_multiplier": float(best.multiplier),
         "binding": int(best.binding),
         "feasible": int(best.feasible),
+        "message_bytes": to_cloud,
+        "outcome_bytes": back,
         "root_seed": root_seed,
         **provenance(),
     }
