@@ -33,11 +33,7 @@ INSTANCES = {
         12,
     ),
     "three arms": (dict(reward_model="SUC", budget=0.7, cost_law="constant", **THREE), 8),
-    "any win, cascade": (
-        dict(budget=0.55, **(TWO | {"num_selected": 2}), **CASCADE),
-        10,
-    ),
-    "any win, cascade, three arms": (dict(budget=0.7, **THREE, **CASCADE), 8),
+    "any win, cascade": (dict(budget=0.7, **THREE, **CASCADE), 8),
     "all in": (dict(reward_model="AIC", budget=0.7, cost_law="constant", **THREE), 8),
 }
 
