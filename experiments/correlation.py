@@ -42,7 +42,8 @@ def run(setting: Setting) -> None:
             )
             true = set_table(problem, means, money, world.set_reward_table(model))
             formula = set_table(problem, means, money)
-            ax.plot(formula.values, true.values, ".", markersize=2.2, color=style.PALETTE[tint],
+            some = true.sets.any(axis=1)
+            ax.plot(formula.values[some], true.values[some], ".", markersize=2.2, color=style.PALETTE[tint],
                     label=name)  # fmt: skip
             off = formula.values - true.values
             problem = problem.replace(budget=float(np.median(true.costs[true.costs > 0])))
@@ -55,7 +56,7 @@ def run(setting: Setting) -> None:
             ]
             believed = optimum(problem, means, money)
             rows.append([
-                model, name, float(off.mean()), float(np.abs(off).max()), best.relaxed,
+                model, name, round(float(off.mean()), 12), round(float(np.abs(off).max()), 12), best.relaxed,
                 float(earned[0].mean()), _half(earned[0]), believed.relaxed,
                 float(earned[1].mean()), _half(earned[1]),
             ])  # fmt: skip

@@ -92,6 +92,8 @@ def cell(value: Any) -> str:
         return str(value)
     if not np.isfinite(value):
         return "none"
+    if abs(value) < 1e-12:
+        return "0"
     text = f"{value:.4g}"
     return f"{value:.6f}".rstrip("0") if "e-0" in text and abs(value) > 1e-5 else text
 
