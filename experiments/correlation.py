@@ -43,8 +43,8 @@ def run(setting: Setting) -> None:
             true = set_table(problem, means, money, world.set_reward_table(model))
             formula = set_table(problem, means, money)
             some = true.sets.any(axis=1)
-            ax.plot(formula.values[some], true.values[some], ".", markersize=2.2, color=style.PALETTE[tint],
-                    label=name)  # fmt: skip
+            ax.plot(formula.values[some], true.values[some], ".", markersize=2.2,
+                    color=style.PALETTE[tint], label=name)  # fmt: skip
             off = formula.values - true.values
             problem = problem.replace(budget=float(np.median(true.costs[true.costs > 0])))
             best = optimum(problem, means, money, world.set_reward_table(model))
@@ -56,9 +56,9 @@ def run(setting: Setting) -> None:
             ]
             believed = optimum(problem, means, money)
             rows.append([
-                model, name, round(float(off.mean()), 12), round(float(np.abs(off).max()), 12), best.relaxed,
-                float(earned[0].mean()), _half(earned[0]), believed.relaxed,
-                float(earned[1].mean()), _half(earned[1]),
+                model, name, *(round(float(x), 12) for x in (off.mean(), np.abs(off).max())),
+                best.relaxed, float(earned[0].mean()), _half(earned[0]),
+                believed.relaxed, float(earned[1].mean()), _half(earned[1]),
             ])  # fmt: skip
     for ax, model, letter in zip(axes[0], MODELS, "abc", strict=True):
         low, high = min(ax.get_xlim()[0], ax.get_ylim()[0]), max(ax.get_xlim()[1], ax.get_ylim()[1])
