@@ -78,13 +78,21 @@ def prepare(
     if len(set(names)) < len(names):
         raise ProblemError(f"--policies = {','.join(names)!r}: name each policy once")
     chosen = {
-        name: catalogue.policy(name, problem, environment, **(options if name == "c2mabv" else {}))
+        name: catalogue.policy(name, problem, environment, **of_family(name, options))
         for name in names
     }
     if not 0 <= seed < 2**32:
         raise ProblemError(f"--seed = {seed}: give a whole number from 0 to 2^32 - 1")
     check_fit(problem, environment, horizon, seeds, None)
     return Job(problem, environment, chosen, horizon, seeds, seed, tuple(remarks))
+
+
+def of_family(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options that reach a policy: C2MAB-V and its variants, as far as they have them."""
+    entry = catalogue.find(name)
+    if not (name.startswith("c2mabv") or name == "two-tier"):
+        return {}
+    return {key: value for key, value in options.items() if key in entry.options}
 
 
 def simulate_all(job: Job) -> xr.Dataset:

@@ -82,8 +82,8 @@ def remarks(results: xr.Dataset, rows: dict[str, dict[str, Any]]) -> Iterator[st
     for name, row in rows.items():
         if row["fallback"] > 0:
             yield (
-                f"{name}: in {100 * row['fallback'] / horizon:.2g} % of the rounds no set kept "
-                "the budget even by optimistic costs; the cheapest was asked"
+                f"{name}: in {100 * row['fallback'] / horizon:.3g} % of the rounds no set kept "
+                "the budget at the costs it reckoned with, and the cheapest was asked"
             )
         if row["unconverged"] > 0:
             yield (

@@ -77,8 +77,9 @@ def run(
 ) -> None:
     """Simulate, print the table, store results and figures.
 
-    C2MAB-V's own options (alpha, delta, solver, radius) do not touch the baselines. Everything
-    is written beside --out first and renamed at the end, so there is never half a result.
+    The options alpha, delta, solver and radius are those of C2MAB-V and its variants; the
+    baselines keep their own. Everything is written beside --out first and renamed at the end,
+    so there is never half a result.
     """
     target = folder.choose(out, "results/run", force)
     options = {
@@ -169,4 +170,6 @@ def next_step(job: Job, log: Path | None, target: Path) -> str:
     plot = f"`c2mabv plot {shlex.quote(str(target))}` draws the figures again"
     if log is not None:
         return f"`c2mabv advise --log {shlex.quote(str(log))}` compares budgets; {plot}."
+    if len(job.policies) > len(BASELINES.split(",")):
+        return f"{plot}."
     return f"`c2mabv run --policies all` compares every policy; {plot}."

@@ -36,30 +36,32 @@ def figures(results: xr.Dataset) -> dict[str, Figure]:
 
 def against_rounds(results: xr.Dataset, variable: str, width: float = style.COLUMN) -> Figure:
     """One variable against rounds, a curve and a band per policy."""
-    drawing, axes = style.figure(width=width, height=0.95 * width)
+    legend = style.legend_height(width, results.sizes["policy"])
+    drawing, axes = style.figure(width=width, height=0.75 * width + legend)
     curves(axes[0, 0], results, variable)
-    style.legend(drawing, title=style.BAND if results.sizes["seed"] > 1 else None)
+    style.legend(drawing, title=_band_note(results))
     return drawing
 
 
 def overview(results: xr.Dataset) -> Figure:
     """Reward, regret, violation and picks on one page-wide figure."""
-    drawing, axes = style.figure(2, 2, width=style.DOUBLE, height=5.6)
+    legend = style.legend_height(style.DOUBLE, results.sizes["policy"])
+    drawing, axes = style.figure(2, 2, width=style.DOUBLE, height=5.2 + legend)
     panels = zip(axes.flat, ("reward", "regret", "violation"), strict=False)
     for letter, (ax, variable) in zip("abc", panels, strict=True):
         curves(ax, results, variable)
         style.label(ax, title=f"({letter}) {LABELS[variable]}")
     pick_map(axes[1, 1], results)
     style.label(axes[1, 1], title="(d) rounds in which an LLM is picked (%)")
-    style.legend(drawing, title=style.BAND if results.sizes["seed"] > 1 else None)
+    style.legend(drawing, title=_band_note(results))
     return drawing
 
 
 def curves(ax: Axes, results: xr.Dataset, variable: str) -> None:
     """Draw one variable against rounds.
 
-    Violation is drawn on a logarithmic axis, which has no place for zero: policies that stay
-    within the budget in every seed are named in the legend's stead by a note.
+    Violation is drawn on a logarithmic axis, which has no place for zero: policies that end
+    within the budget in every seed are named in a note (and drawn as long as they are not).
     """
     rounds = results["round"].to_numpy()
     unit = results[variable].attrs.get("units")
@@ -71,13 +73,13 @@ def curves(ax: Axes, results: xr.Dataset, variable: str) -> None:
             continue
         if logarithmic and not values[:, -1].any():
             silent.append(style.look(policy).label)
-            # A policy may overspend early and keep the budget in the end; draw that part.
-        style.curve(ax, rounds, np.where(values > 0, values, 0) if logarithmic else values, policy)
+        style.curve(ax, rounds, values, policy, band=_has_band(results, policy))
     style.log_axis(ax)
     if logarithmic:
         _log_violation(ax, results)
         if silent:
-            note = "none at the end: " + ", ".join(silent)
+            more = f" and {len(silent) - 2} more" if len(silent) > 3 else ""
+            note = "none at the end: " + ", ".join(silent[:2] if more else silent) + more
             box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}
             size = style.SIZE["note"]
             ax.text(0.02, 0.02, note, transform=ax.transAxes, fontsize=size, bbox=box, zorder=4)
@@ -89,10 +91,28 @@ def curves(ax: Axes, results: xr.Dataset, variable: str) -> None:
     elif variable == "cost":
         ax.axhline(results.attrs["budget"], color="0.2", linewidth=0.8, linestyle=":")
     ax.margins(x=0.01)
-    shown = "/round" if unit == "reward/round" else unit
+    style.label(ax, "round", axis_label(variable, unit))
+
+
+def axis_label(variable: str, unit: str | None) -> str:
+    """Name and unit of a variable; a reward per round says its unit by its name."""
     quantity = LABELS.get(variable, variable)
-    label = quantity if shown == "/round" else style.with_unit(quantity, unit)
-    style.label(ax, "round", label)
+    return quantity if unit == "reward/round" else style.with_unit(quantity, unit)
+
+
+MOST_BANDS = 10
+
+
+def _has_band(results: xr.Dataset, policy: str) -> bool:
+    """Among many policies only C2MAB-V keeps its band: more would hide the curves."""
+    return results.sizes["policy"] <= MOST_BANDS or policy == "c2mabv"
+
+
+def _band_note(results: xr.Dataset) -> str | None:
+    shown = [name for name in results["policy"].to_numpy() if _has_band(results, str(name))]
+    if results.sizes["seed"] < 2 or not shown:
+        return None
+    return style.BAND + (" (C2MAB-V)" if len(shown) < results.sizes["policy"] else "")
 
 
 def _log_violation(ax: Axes, results: xr.Dataset) -> None:
@@ -136,9 +156,11 @@ def _settled_range(ax: Axes, values: xr.DataArray) -> None:
     ax.set_ylim(low - room, high + room)
 
 
-def picks(results: xr.Dataset, width: float = style.COLUMN) -> Figure:
+def picks(results: xr.Dataset, width: float | None = None) -> Figure:
     """How often each policy picks each LLM, in percent of rounds; LLMs by mean cost."""
-    arms = results.sizes["arm"]
+    arms, policies = results.sizes["arm"], results.sizes["policy"]
+    if width is None:
+        width = style.COLUMN if policies <= 7 else style.DOUBLE
     drawing, axes = style.figure(width=width, height=1.1 + 0.2 * arms)
     pick_map(axes[0, 0], results)
     style.label(axes[0, 0], title="rounds in which an LLM is picked (%)")
@@ -155,7 +177,9 @@ def pick_map(ax: Axes, results: xr.Dataset) -> None:
     policies = [style.look(str(name)).label for name in results["policy"].to_numpy()]
     ax.grid(False)
     ax.imshow(values, cmap=style.SEQUENTIAL, vmin=0, vmax=100, aspect="auto")
-    for row, column in np.ndindex(values.shape):
+    width = ax.figure.bbox.width / ax.figure.dpi / (2 if len(ax.figure.axes) > 1 else 1)
+    cell = (width - 1.2) / len(policies)  # inches, about
+    for row, column in np.ndindex(values.shape) if cell > 0.2 else ():
         value = values[row, column]
         ax.text(
             column,
@@ -166,8 +190,11 @@ def pick_map(ax: Axes, results: xr.Dataset) -> None:
             fontsize=style.SIZE["note"],
             color="black" if value > 55 else "white",
         )
+    steep = 30 if len(policies) <= 7 else 60 if cell > 0.2 else 90
     ax.set_yticks(range(len(names)), [_short(name) for name in names])
-    ax.set_xticks(range(len(policies)), policies, rotation=30, ha="right", rotation_mode="anchor")
+    ax.set_xticks(range(len(policies)), policies, rotation=steep, rotation_mode="anchor")
+    for text in ax.get_xticklabels():
+        text.set(ha="right", va="center" if steep == 90 else "top")
     ax.tick_params(length=0)
 
 

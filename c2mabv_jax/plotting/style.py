@@ -238,11 +238,21 @@ def legend(target: Axes | Figure, handles: Sequence[Any] | None = None, **option
                 for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
                     seen.setdefault(name, handle)
             handles = list(seen.values())
-        most = 2 if target.get_figwidth() < 5 else 4 + (len(handles) == 5)
-        options = {"loc": "outside lower center", "ncols": most, **options}
+        ncols = legend_columns(target.get_figwidth(), len(handles))
+        options = {"loc": "outside lower center", "ncols": ncols, **options}
     if handles is not None:
         return target.legend(handles=list(handles), **options)
     return target.legend(**options)
+
+
+def legend_columns(width: float, entries: int) -> int:
+    """Columns of a legend below a figure of this width in inches."""
+    return 2 if width < 5 else 4 + (entries == 5)
+
+
+def legend_height(width: float, entries: int) -> float:
+    """Inches that such a legend takes, its title included."""
+    return 0.2 + 0.15 * -(-entries // legend_columns(width, entries))
 
 
 def save(drawing: Figure, path: str | os.PathLike[str]) -> list[Path]:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator, SymmetricalLogLocator
 
 from c2mabv_jax.plotting import style
-from c2mabv_jax.plotting.curves import LABELS
+from c2mabv_jax.plotting.curves import LABELS, axis_label
 
 WORLD = ("environment", "reward_model", "num_selected", "num_arms")
 _NOT_SWEPT = (*WORLD, "policy", "cost_unit")
@@ -176,7 +176,7 @@ def against_rounds(results: xr.Dataset, variable: str) -> Figure:
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     ax.margins(x=0.01)
     unit = results[f"{variable}_mean"].attrs.get("units")
-    style.label(ax, "round", style.with_unit(LABELS.get(variable, variable), unit))
+    style.label(ax, "round", axis_label(variable, unit))
     _said(ax, everything)
     style.legend(drawing, title=_spread(results, "bands"))
     return drawing
@@ -298,9 +298,7 @@ def heat_map(
         _said(ax, held, style.look(policy).label)
         bar = drawing.colorbar(image, ax=ax, pad=0.02)
         bar.ax.tick_params(labelsize=style.SIZE["tick"])
-        quantity = LABELS.get(variable, variable)
-        label = quantity if unit == "reward/round" else style.with_unit(quantity, unit)
-        bar.set_label(label, fontsize=style.SIZE["label"])
+        bar.set_label(axis_label(variable, unit), fontsize=style.SIZE["label"])
     for ax in list(grid.flat)[len(panels) :]:
         ax.set_visible(False)
     return drawing
