@@ -257,9 +257,9 @@ def test_another_sweep_is_refused(copied, tmp_path):
     with pytest.raises(ProblemError, match=r"spec.problem.budget: .* has \[0.5, 0.7, 0.9\], this"):
         sweep.sweep(other, folder, tile=256, resume=True, quiet=True)
     same = written(tmp_path, variant(per_seed=True))
-    with pytest.raises(ProblemError, match="holds a sweep already; add --resume"):
+    with pytest.raises(ProblemError, match=r"holds a sweep already; add --resume"):
         sweep.sweep(same, folder, tile=256, quiet=True)
-    with pytest.raises(ProblemError, match="tile: the sweep in .* has 256, this one 512"):
+    with pytest.raises(ProblemError, match=r"tile: the sweep in .* has 256, this one 512"):
         sweep.sweep(same, folder, tile=512, resume=True, quiet=True)
     assert contents(folder) == before
 
@@ -275,9 +275,9 @@ def test_two_sweeps_in_one_folder_are_kept_apart(copied):
     spec, folder = copied
     with open(folder / "lock", "a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(ProblemError, match="a sweep is running there .process"):
+        with pytest.raises(ProblemError, match=r"a sweep is running there .process"):
             sweep.sweep(spec, folder, tile=256, resume=True, quiet=True)
-    sweep.sweep(spec, folder, tile=256, resume=True, quiet=True)  # let go: a stale file is no lock
+    sweep.sweep(spec, folder, tile=256, resume=True, quiet=True)  # a stale file is no lock
 
 
 # --- damage ----------------------------------------------------------------------------------
