@@ -74,7 +74,9 @@ def _product(spec: Spec, folder: Path, source: str) -> Iterator[Point]:
     ]
     for number, table in enumerate(spec.environment, 1):
         where = f"{source}: [[environment]] {number}"
-        for world in _worlds(table, folder, where):
+        with _at(where):
+            worlds = list(_worlds(table, folder))
+        for world in worlds:
             made = _remember(world.make)
             for choice in _choices(_problem_axes(spec.problem)):
                 with _at(where):
@@ -160,11 +162,10 @@ def _problem(choice: dict[str, Any], own: Problem | None, environment: Any) -> P
 # --- environments --------------------------------------------------------------------------
 
 
-def _worlds(table: Any, folder: Path, where: str) -> Iterator[World]:
+def _worlds(table: Any, folder: Path) -> Iterator[World]:
     label = {"environment": table.label or getattr(table, "name", None) or table.kind}
     for axes, make in _WORLDS[type(table)](table, folder):
-        with _at(where):
-            yield World({**label, **axes}, make)
+        yield World({**label, **axes}, make)
 
 
 def _scenario(table: tables.Scenario, folder: Path):
