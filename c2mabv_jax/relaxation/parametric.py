@@ -135,6 +135,8 @@ def solve_lp(
     carry = _Search(upper, lower, done, jnp.zeros(shape[1:], dtype), jnp.int32(0))
     upper, lower, converged, gap, _ = jax.lax.while_loop(unfinished, search, carry)
 
+    # An upper end that costs more and is worth less has no share in the mixture.
+    upper = _where(upper.value < lower.value, lower, upper)
     # Ties can leave ends that are several swaps apart; a vertex mixes two neighbours.
     apart = _more_than_one(upper.selected & ~lower.selected)
     if at_most:
@@ -146,8 +148,7 @@ def solve_lp(
     )
     run = upper.cost - lower.cost
     share = (budget - lower.cost) / jnp.where(run > 0, run, 1)
-    share = jnp.where(upper.value >= lower.value, jnp.clip(share, 0, 1), 0)
-    share = _once(share, one)
+    share = _once(jnp.clip(share, 0, 1), one)
     marginals = jnp.where(lower.selected, 1 - share, 0)
     marginals = jnp.where(upper.selected, jnp.where(lower.selected, 1, share), marginals)
     price = (upper.value - lower.value) / jnp.where(run > 0, run, 1)
