@@ -27,12 +27,14 @@ def words(key: Array) -> tuple[Array, Array]:
     return data[..., 0], data[..., 1]
 
 
+def from_words(first: Array, second: Array) -> Array:
+    """The (batch of) threefry key(s) of two uint32 words `[...]`."""
+    return jax.random.wrap_key_data(jnp.stack([first, second], axis=-1), impl="threefry2x32")
+
+
 def fold_in(key: Array, data: Array | int) -> Array:
     """`jax.random.fold_in` for a batch of keys `[...]` and data that broadcasts with it."""
-    hashed = _threefry(key, jnp.asarray(data).astype(jnp.uint32))
-    # The compiler would repeat these rounds for every number drawn from the key.
-    first, second = jax.lax.optimization_barrier(hashed)
-    return jax.random.wrap_key_data(jnp.stack([first, second], axis=-1), impl="threefry2x32")
+    return from_words(*_threefry(key, jnp.asarray(data).astype(jnp.uint32)))
 
 
 def run_keys(root: Array, seeds: Array) -> Array:

@@ -22,7 +22,14 @@ from jax import Array
 from c2mabv_jax import streams
 from c2mabv_jax.policies.base import Policy
 from c2mabv_jax.problem import Problem, ProblemError
-from c2mabv_jax.simulation.round import Accounting, Tally, empty_tally, play
+from c2mabv_jax.simulation.round import (
+    Accounting,
+    RoundKeys,
+    Tally,
+    empty_tally,
+    play,
+    round_keys,
+)
 
 # Wide enough to hide the cost of starting an operation, narrow enough to stay in the cache.
 LANES = {"cpu": 256, "gpu": 32768, "tpu": 8192}
@@ -135,18 +142,23 @@ def advance(
     state = jax.tree.map(spread, policy.init(problem))
     tally = jax.tree.map(spread, empty_tally(problem, accounting))
 
+    # The words of a round's keys are made one round ahead: what crosses a loop is computed
+    # once, where the compiler would otherwise hash them anew for every number drawn.
+    ahead = lambda t: jax.tree.map(streams.words, round_keys(run_key, t))  # noqa: E731
+
     def until(carry, last):
         def one_round(inner):
-            t, state, tally = inner
+            t, words, state, tally = inner
+            keys = RoundKeys(*(streams.from_words(*pair) for pair in words))
             state, tally = play(
-                problem, environment, policy, accounting, table, run_key, t, state, tally
+                problem, environment, policy, accounting, table, keys, t, state, tally
             )
-            return t + 1, state, tally
+            return t + 1, ahead(t + 1), state, tally
 
         carry = jax.lax.while_loop(lambda inner: inner[0] <= last, one_round, carry)
-        return carry, carry[2]
+        return carry, carry[-1]
 
-    _, records = jax.lax.scan(until, (jnp.int32(1), state, tally), record_at)
+    _, records = jax.lax.scan(until, (jnp.int32(1), ahead(jnp.int32(1)), state, tally), record_at)
     return records
 
 

@@ -183,30 +183,42 @@ def lift(values: Array, ndim: int) -> Array:
     return values.reshape(values.shape + (1,) * (ndim - values.ndim))
 
 
+class RoundKeys(NamedTuple):
+    """One key per run `[...]` for each of those who draw in a round."""
+
+    environment: Array
+    policy: Array
+
+
+def round_keys(run_key: Array, t: Array) -> RoundKeys:
+    """Keys of round t: `fold_in(run_key, t)`, then one stream per purpose."""
+    key = streams.fold_in(run_key, t)
+    return RoundKeys(
+        streams.fold_in(key, streams.ENVIRONMENT), streams.fold_in(key, streams.POLICY)
+    )
+
+
 def play(
     problem: Problem,
     environment: Any,
     policy: Policy,
     accounting: Accounting,
     table: Array | None,
-    run_key: Array,
+    keys: RoundKeys,
     t: Array,
     state: State,
     tally: Tally,
 ) -> tuple[State, Tally]:
     """Round t of a batch of runs: state and tally after it."""
-    key = streams.fold_in(run_key, t)
     truth = environment
     changes = getattr(environment, "changes", False)
     if changes:
         truth, available = environment.at(t), environment.available(t)
-        problem = problem.replace(available=lift(available, run_key.ndim + 1))
-    decision = policy.select(problem, state, streams.fold_in(key, streams.POLICY))
+        problem = problem.replace(available=lift(available, keys.policy.ndim + 1))
+    decision = policy.select(problem, state, keys.policy)
     if changes:
         decision = decision._replace(selected=decision.selected & problem.available)
-    feedback, reward, cost = serve(
-        problem, environment, decision, streams.fold_in(key, streams.ENVIRONMENT), t
-    )
+    feedback, reward, cost = serve(problem, environment, decision, keys.environment, t)
     state = policy.update(problem, state, decision, feedback)
     tally = account(tally, problem, truth, accounting, table, decision, feedback, reward, cost)
     return state, tally
