@@ -18,6 +18,7 @@ EXPERIMENTS = {
     "scaling": "regret and violation as N and K grow",
     "direct": "C2MAB-V against enumeration: quality and time as K grows",
     "delays": "re-solving every b rounds, feedback d rounds late",
+    "advise": "quality against cost over budgets on a log of real LLMs",
     "correlation": "how far independent arms are off on a log of real LLMs",
     "rates": "regret and violation against rounds, with bounds and predictions",
     "coverage": "how often confidence bounds fail, against exact values",
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--log",
         type=Path,
         default=Path("../shared/data/routerbench_sub/routerbench_sub.csv"),
-        help="log of real LLMs for `correlation` and `drift`; without it a made-up one is used",
+        help="log of real LLMs for `advise`, `correlation` and `drift`, which do without it as they can",
     )
     parser.add_argument("--resume", action="store_true", help="go on with stopped sweeps")
     options = parser.parse_args(arguments)

@@ -23,7 +23,7 @@ DELTA, LEVEL = 0.05, 0.05
 def run(setting: Setting) -> None:
     """Probability of a failure by round T against alpha."""
     horizon, seeds = setting.pick((100, 512), (1000, 20_000))
-    alphas = setting.pick((0.2, 0.3, 0.4), (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5))
+    alphas = setting.pick((0.2, 0.3, 0.4), (0.2, 0.3, 0.4, 0.5, 0.6, 0.7))
     arms = len(MEAN_REWARD)
     world = environments.synthetic(MEAN_REWARD, MEAN_COST)
     problem = Problem(num_arms=arms, num_selected=arms, budget=float(arms), reward_model="SUC")
