@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--log",
         type=Path,
         default=Path("../shared/data/routerbench_sub/routerbench_sub.csv"),
-        help="log of real LLMs for `advise`, `correlation` and `drift`, which do without it as they can",
+        help="log of real LLMs, for `advise`, `correlation` and `drift`",
     )
     parser.add_argument("--resume", action="store_true", help="go on with stopped sweeps")
     options = parser.parse_args(arguments)

@@ -37,7 +37,7 @@ def run(setting: Setting) -> None:
         says = (
             f"{log.num_rows:,} logged queries ({name}), {log.num_arms} LLMs, one LLM per query, "
             f"first {horizon:,} queries, {seeds} runs, alphas {chosen.pair[0]:g} and "
-            f"{chosen.pair[1]:g}; low to high is the 95 % interval of the mean. Recommended budget: "
-            f"{chosen.run.budget:.3g}."
+            f"{chosen.pair[1]:g}; low to high is the 95 % interval of the mean. Recommended "
+            f"budget: {chosen.run.budget:.3g}."
         )
         setting.table(head, rows, says, name)
