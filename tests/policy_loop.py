@@ -21,17 +21,12 @@ def column(values, like):
     return values.reshape(values.shape + (1,) * (like.ndim - values.ndim))
 
 
-def respond(problem, decision, key, mean_reward=MEAN_REWARD, cost_levels=None):
-    """Bernoulli rewards; costs uniform on [0, 2 c], or drawn from equally likely levels."""
+def respond(problem, decision, key):
+    """Bernoulli rewards; costs uniform on [0, 2 c], cut at 1."""
     num = problem.num_arms
     drawn = streams.uniforms(streams.fold_in(key, 7), 2 * num)
-    reward = (drawn[:num] < column(mean_reward, drawn)).astype(jnp.result_type(float))
-    if cost_levels is None:
-        high = np.minimum(1, 2 * MEAN_COST[:num])
-        cost = drawn[num:] * column(high, drawn)
-    else:
-        levels = jnp.asarray(cost_levels, jnp.result_type(float))
-        cost = levels[(drawn[num:] * len(levels)).astype(jnp.int32)]
+    reward = (drawn[:num] < column(MEAN_REWARD, drawn)).astype(jnp.result_type(float))
+    cost = drawn[num:] * column(np.minimum(1, 2 * MEAN_COST), drawn)
     observed = decision.selected
     if problem.cascading:
         priority = decision.priority
@@ -42,11 +37,11 @@ def respond(problem, decision, key, mean_reward=MEAN_REWARD, cost_levels=None):
     return Feedback(reward, cost, observed, billed)
 
 
-def one_round(problem, policy, state, key, t, **world):
+def one_round(problem, policy, state, key, t, answer=respond):
     """State after round t, the decision and the feedback."""
     key = streams.fold_in(key, t)
     decision = policy.select(problem, state, streams.fold_in(key, 1))
-    feedback = respond(problem, decision, key, **world)
+    feedback = answer(problem, decision, key)
     return policy.update(problem, state, decision, feedback), decision, feedback
 
 
@@ -55,18 +50,3 @@ def begin(problem, policy, lanes=()):
         jnp.asarray(x).reshape(jnp.shape(x) + (1,) * len(lanes)), jnp.shape(x) + lanes
     )
     return jax.tree.map(spread, policy.init(problem))
-
-
-def path(problem, policy, horizon, lanes, seed=0, **world):
-    """Play `horizon` rounds; final state, and decisions, states before, bills `[T, ...]`."""
-
-    @jax.jit
-    def run(problem, policy, key):
-        def body(state, t):
-            after, decision, feedback = one_round(problem, policy, state, key, t, **world)
-            bill = jnp.where(feedback.billed, feedback.cost, 0)
-            return after, (decision, state, bill, feedback)
-
-        return jax.lax.scan(body, begin(problem, policy, (lanes,)), jnp.arange(1, horizon + 1))
-
-    return run(problem, policy, keys(lanes, seed))
