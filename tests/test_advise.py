@@ -12,9 +12,10 @@ import pytest
 from scipy import stats
 from scipy.optimize import linprog
 
-from c2mabv_jax import ProblemError, advice, environments
+from c2mabv_jax import ProblemError, advice, environments, simulate
 from c2mabv_jax.advice.study import _from_where_on, default_size, pose
 from c2mabv_jax.cli import run_command
+from c2mabv_jax.policies import C2MABV
 
 REAL = Path(__file__).parent.parent.parent / "shared/data/routerbench_sub/routerbench_sub.csv"
 MODELS = ("big", "middle", "vendor/small", "free")
@@ -196,6 +197,24 @@ def small(log):
         num_seeds=64,
         pairs=[(0.3, 0.05), (1, 1)],
     )
+
+
+def test_runs_are_those_of_simulate(small):
+    """A study packs budgets and seeds side by side; that changes nothing."""
+    run = small.of_pair((0.3, 0.05))[1]
+    result = simulate(
+        small.problem.replace(budget=run.budget),
+        small.log,
+        C2MABV(alpha_reward=0.3, alpha_cost=0.05),
+        small.horizon,
+        small.num_seeds,
+        run.queries,
+    )
+    for name, got in (("reward", run.quality), ("cost", run.cost)):
+        np.testing.assert_allclose(got, result[name].mean("seed"), rtol=1e-12)
+    pulls = result["pulls"].mean("seed").values
+    early = pulls[0] / run.queries[0]
+    np.testing.assert_allclose(run.share[0], early, rtol=1e-12)
 
 
 def test_no_run_beats_what_it_paid_for(small):

@@ -7,7 +7,6 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
-import xarray as xr
 from scipy import stats
 from tqdm import tqdm
 
@@ -16,7 +15,10 @@ from c2mabv_jax.environments.base import TABLE_LIMIT
 from c2mabv_jax.environments.replay import Replay
 from c2mabv_jax.policies.c2mabv import C2MABV
 from c2mabv_jax.problem import Problem, ProblemError
-from c2mabv_jax.simulation import simulate
+from c2mabv_jax.simulation import block
+from c2mabv_jax.sweep import execute
+from c2mabv_jax.sweep.grid import Point
+from c2mabv_jax.sweep.plan import Plan, make_plan
 
 # (alpha_reward, alpha_cost): what practice tries; reconstructed, not from the paper's text.
 ALPHA_PAIRS = ((0.3, 0.05), (1.0, 0.05), (0.3, 0.01), (1.0, 0.01))
@@ -215,35 +217,79 @@ def study(
         values = budgets_from(budgets, known)
     else:
         values = np.sort(np.asarray(budgets, np.float64))
-    points = np.geomspace(max(horizon // 200, 10), horizon, _POINTS)
-    record_at = sorted({int(point) for point in points})
-    runs = []
+    spaced = np.geomspace(max(horizon // 200, 10), horizon, _POINTS)
     asked = list(itertools.product(pairs, values))
-    for (alpha_reward, alpha_cost), budget in tqdm(
-        asked, unit="budget", desc="C2MAB-V", disable=not progress, leave=False
-    ):
-        result = simulate(
+    points = [
+        Point(
             problem.replace(budget=float(budget)),
             log,
             C2MABV(alpha_reward=float(alpha_reward), alpha_cost=float(alpha_cost)),
             horizon,
-            num_seeds,
-            record_at,
-            seed=seed,
+            {},
         )
-        runs.append(_summary(result, known, float(budget), alpha_reward, alpha_cost))
+        for (alpha_reward, alpha_cost), budget in asked
+    ]
+    plan = make_plan(
+        points,
+        num_seeds,
+        seed=seed,
+        record_at=sorted({int(t) for t in spaced}),
+        tile=block.lanes(),
+    )
+    runs = [
+        _summary(plan.recorded(horizon), *paths, known, float(budget), *pair)
+        for (pair, budget), paths in zip(asked, _play(plan, progress), strict=True)
+    ]
     return Study(
         log, problem.replace(budget=float(values[0])), known, tuple(runs), horizon, num_seeds
     )
 
 
+def _play(plan: Plan, progress: bool) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Every point of a plan of one program, on all cores: reward and cost, `[S, R]` averages so
+    far, and pulls `[R, K]`, means over runs."""
+    tiles: dict[int, dict[str, np.ndarray]] = {}
+    width = execute.Width()
+
+    def work(number: int) -> None:
+        tiles[number] = execute.run_tile(plan, number, width)
+
+    numbers = list(range(len(plan.tiles)))
+    for _ in tqdm(
+        execute.each_done(work, numbers), "C2MAB-V", len(numbers), disable=not progress, leave=False
+    ):
+        pass
+    lanes = {
+        name: np.concatenate([tiles[n][name] for n in numbers], axis=-1)
+        for name in ("reward", "cost")
+    }
+    (batch,) = plan.batches
+    rounds = plan.recorded(batch.horizon)
+    pulls = np.zeros((len(plan.points), len(rounds), plan.points[0].problem.num_arms))
+    for n in numbers:
+        np.add.at(pulls, tiles[n]["points"], tiles[n]["pulls"])
+    found = []
+    for index in range(len(plan.points)):
+        start = batch.points.index(index) * plan.num_seeds
+        mine = slice(start, start + plan.num_seeds)
+        reward, cost = (lanes[name][:, mine].T / rounds for name in ("reward", "cost"))
+        found.append((reward, cost, pulls[index] / plan.num_seeds))
+    return found
+
+
 def _summary(
-    result: xr.Dataset, known: Known, budget: float, alpha_reward: float, alpha_cost: float
+    queries: np.ndarray,
+    rewards: np.ndarray,
+    costs: np.ndarray,
+    pulls: np.ndarray,
+    known: Known,
+    budget: float,
+    alpha_reward: float,
+    alpha_cost: float,
 ) -> Run:
-    queries = result["round"].values
-    quality, quality_interval = _mean_interval(result["reward"].values)
-    cost, cost_interval = _mean_interval(result["cost"].values)
-    pulls = result["pulls"].values.mean(axis=0)
+    queries = np.asarray(queries, np.int64)
+    quality, quality_interval = _mean_interval(rewards)
+    cost, cost_interval = _mean_interval(costs)
     oracle = float(known.oracle(budget))
     window_quality, window_cost = _per_window(queries, quality), _per_window(queries, cost)
     fine = (window_quality >= (1 - TOLERANCE) * oracle) & (window_cost <= (1 + TOLERANCE) * budget)
@@ -257,8 +303,8 @@ def _summary(
         cost=cost,
         quality_interval=quality_interval,
         cost_interval=cost_interval,
-        quality_range=np.quantile(result["reward"].values[:, -1], [0.025, 0.975]),
-        cost_range=np.quantile(result["cost"].values[:, -1], [0.025, 0.975]),
+        quality_range=np.quantile(rewards[:, -1], [0.025, 0.975]),
+        cost_range=np.quantile(costs[:, -1], [0.025, 0.975]),
         window_quality=window_quality,
         window_cost=window_cost,
         share=np.diff(pulls, axis=0, prepend=0) / np.diff(queries, prepend=0)[:, None],
