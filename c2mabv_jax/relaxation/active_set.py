@@ -46,9 +46,9 @@ class Vertex(NamedTuple):
 
 
 class Column(NamedTuple):
-    """One coordinate of the pair: its index, and what one unit of it adds, each `[...]`."""
+    """One coordinate of the pair: its row, and what one unit of it adds, each `[...]`."""
 
-    index: Array
+    row: Array
     size: Array
     cost: Array
     update: Array
@@ -154,7 +154,7 @@ def end_of_long_step(
         det, price, level = multipliers(first, second)
         reduced = updates - sizes * level - price * all_costs
         noise = 4 * eps * (scale + jnp.abs(level) + jnp.abs(price) * dear)
-        paired = (rows == first.index) | (rows == second.index)
+        paired = (rows == first.row) | (rows == second.row)
         # Ties keep the bound they are at, so that equal arms do not change places for ever.
         high = (reduced > noise) | (_padded(search.high, rows) & (reduced >= -noise))
         high = high & real & ~paired
@@ -163,8 +163,8 @@ def end_of_long_step(
         money = budget - total(jnp.where(high, all_costs, 0))
         share_2 = (money - first.cost * places) / det
         share_1 = places - second.size * share_2
-        beyond_1 = jnp.where(first.index < num_arms, share_1 - 1, -jnp.inf)
-        beyond_2 = jnp.where(second.index < num_arms, share_2 - 1, -jnp.inf)
+        beyond_1 = jnp.where(first.row < num_arms, share_1 - 1, -jnp.inf)
+        beyond_2 = jnp.where(second.row < num_arms, share_2 - 1, -jnp.inf)
         # How far outside [0, 1], as money: rounding errors of the budget are what is forgiven.
         wrong_1 = jnp.maximum(beyond_1, -share_1) * jnp.abs(det)
         wrong_2 = jnp.maximum(beyond_2, -share_2) * jnp.abs(det)
@@ -189,7 +189,7 @@ def end_of_long_step(
         swapped = staying.size == 0
         new_first = _choose(swapped, entering, staying)
         new_second = _choose(swapped, staying, entering)
-        moved = jnp.where(rows == leaving.index, to_one, high) & (rows != entering.index)
+        moved = jnp.where(rows == leaving.row, to_one, high) & (rows != entering.row)
         return _Search(
             first=_choose(move, new_first, first),
             second=_choose(move, new_second, second),
@@ -208,16 +208,16 @@ def end_of_long_step(
     search = jax.lax.while_loop(lambda s: ~jnp.all(s.done) & (s.step < max_steps), body, search)
 
     first, second = search.first, search.second
-    share_2 = jnp.clip(search.share, 0, jnp.where(second.index < num_arms, 1, jnp.inf))
+    share_2 = jnp.clip(search.share, 0, jnp.where(second.row < num_arms, 1, jnp.inf))
     share_1 = jnp.maximum(search.places - second.size * share_2, 0)
-    share_1 = jnp.minimum(share_1, jnp.where(first.index < num_arms, 1, jnp.inf))
+    share_1 = jnp.minimum(share_1, jnp.where(first.row < num_arms, 1, jnp.inf))
     marginals = jnp.where(search.high, 1, 0).astype(dtype)
     upper = lower = search.high
     arms = rows[:num_arms]
     for own, share, other in ((first, share_1, second), (second, share_2, first)):
-        here = arms == own.index
+        here = arms == own.row
         marginals = jnp.where(here, share, marginals)
-        mixed = (other.index != slack) & ((search.places == 1) | (other.index == idle))
+        mixed = (other.row != slack) & ((search.places == 1) | (other.row == idle))
         whole = share > 0.5
         upper = jnp.where(here, jnp.where(mixed, own.cost > other.cost, whole), upper)
         lower = jnp.where(here, jnp.where(mixed, own.cost < other.cost, whole), lower)

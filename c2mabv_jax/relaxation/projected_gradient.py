@@ -219,8 +219,8 @@ def _end(
     def with_cheapest() -> Vertex:
         cheapest = top_n(-costs, num_selected)
         z = jnp.where(vertex.infeasible, cheapest, vertex.marginals).astype(update.dtype)
-        edge = tuple(jnp.where(vertex.infeasible, cheapest, ends) for ends in vertex.edge)
-        return vertex._replace(marginals=z, edge=edge)
+        upper, lower = (jnp.where(vertex.infeasible, cheapest, ends) for ends in vertex.edge)
+        return vertex._replace(marginals=z, edge=(upper, lower))
 
     return jax.lax.cond(jnp.any(vertex.infeasible), with_cheapest, lambda: vertex)
 
@@ -238,11 +238,9 @@ def _certified(
     z, infeasible = vertex.marginals, vertex.infeasible
     gap = dual_gap(gradient, z, costs, num_selected, budget, vertex.price, vertex.level)
     gap = jnp.where(infeasible, 0, jnp.maximum(gap, 0))
-    if tolerance is None:
-        size = largest(jnp.abs(gradient)) + vertex.price * budget
-        allowed = 16 * num_selected * jnp.finfo(z.dtype).eps * size
-    else:
-        allowed = tolerance
+    size = largest(jnp.abs(gradient)) + vertex.price * budget
+    rounding = 16 * num_selected * jnp.finfo(z.dtype).eps * size
+    allowed = rounding if tolerance is None else jnp.full_like(gap, tolerance)
     reached = vertex.converged & (gap <= allowed)
     status = jnp.where(infeasible, INFEASIBLE, jnp.where(reached, OPTIMAL, NOT_CONVERGED))
     certificate = Certificate(

@@ -66,12 +66,13 @@ def project(
       KKT conditions of a quadratic programme with two coupling constraints; breakpoint
       search as in Brucker 1984 for the cardinality, safeguarded Newton for the budget.
     """
-    return project_with_multipliers(
-        *common_shape(point, costs, budget), num_selected, at_most
-    ).marginals
+    point, costs, budget = common_shape(point, costs, budget)
+    return project_with_multipliers(point, costs, budget, num_selected, at_most).marginals
 
 
-def common_shape(point: ArrayLike, costs: ArrayLike, budget: ArrayLike):
+def common_shape(
+    point: ArrayLike, costs: ArrayLike, budget: ArrayLike
+) -> tuple[Array, Array, Array]:
     """Point and costs `[K, ...]`, budget `[...]`, broadcast, in one float dtype."""
     point, costs = jnp.asarray(point), jnp.asarray(costs)
     dtype = jnp.result_type(point, costs, jnp.float32)
