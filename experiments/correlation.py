@@ -27,7 +27,7 @@ def run(setting: Setting) -> None:
     worlds = _worlds(setting)
     drawing, axes = style.figure(1, 3, width=style.DOUBLE, height=2.6)
     tints = ("vermilion", "blue", "green", "black")
-    seeds, horizon = setting.pick((64, 300), (128, 10_000))
+    seeds, horizon = setting.pick((64, 300), (256, 10_000))
     rows = []
     for (name, world), tint in zip(worlds.items(), tints, strict=False):
         means = np.asarray(world.mean_reward, float)

@@ -20,7 +20,7 @@ DELTA = 0.05
 
 def run(setting: Setting) -> None:
     """Three panels, and the ratios of measured to predicted and to bound."""
-    horizon, seeds = setting.pick((2000, 64), (1_000_000, 64))
+    horizon, seeds = setting.pick((2000, 64), (1_000_000, 256))
     drawing, axes = style.figure(1, 3, width=style.DOUBLE, height=3.0)
     rows = []
     problem, world = random_instance(5, 6, 2, tightness=0.5)

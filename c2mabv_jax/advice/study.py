@@ -133,7 +133,7 @@ def pose(
     )
 
 
-def budgets_from(text: str | None, known: Known, number: int = 10) -> np.ndarray:
+def budgets_from(text: str | None, known: Known, number: int = 16) -> np.ndarray:
     """Budgets to try, ascending: "LO:HI:N" in the log's money, spaced evenly by ratio.
 
     Without a text: from just above the cheapest set to the best set, past which money buys

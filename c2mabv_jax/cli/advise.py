@@ -25,7 +25,7 @@ def advise(
         str | None,
         typer.Option(
             help="LO:HI:N, average costs per query in the log's money, spaced evenly by ratio; "
-            "by default 10 from the cheapest choice to the best one."
+            "by default 16 from the cheapest choice to the best one."
         ),
     ] = None,
     group: Annotated[
