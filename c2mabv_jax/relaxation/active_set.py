@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from c2mabv_jax.relaxation.topn import once
 from c2mabv_jax.rewards import largest, reduce_arms, total
 
 
@@ -99,6 +100,7 @@ def end_of_long_step(
     budget_noise = 8 * eps * jnp.minimum(budget, num_selected * dear)
 
     zero = jnp.zeros_like(unit)
+    one = jnp.where(budget < 0, 2, 1).astype(dtype)  # see `once`
     extra = [(zero, unit, zero)] + ([(zero + 1, zero, zero)] if at_most else [])
     sizes, all_costs, updates = (
         jnp.concatenate([arms, jnp.stack(others)])
@@ -106,7 +108,7 @@ def end_of_long_step(
             (jnp.ones_like(costs), costs, update), zip(*extra, strict=True), strict=True
         )
     )
-    rows = jnp.arange(len(updates)).reshape((-1,) + (1,) * zero.ndim)
+    rows = jnp.arange(len(updates), dtype=dtype).reshape((-1,) + (1,) * zero.ndim)
     real = rows < num_arms
 
     def column(index: Array) -> Column:
@@ -117,7 +119,8 @@ def end_of_long_step(
         )
 
     def first_row(mask: Array) -> Array:
-        return reduce_arms(jnp.minimum, jnp.where(mask, rows[: len(mask)], len(updates)))
+        # A float, like every row number: `once` is for floats.
+        return once(reduce_arms(jnp.minimum, jnp.where(mask, rows[: len(mask)], len(updates))), one)
 
     def start() -> tuple[Column, Column]:
         upper, lower = warm
@@ -147,7 +150,7 @@ def end_of_long_step(
     def multipliers(first: Column, second: Column) -> tuple[Array, Array, Array]:
         det = second.cost - second.size * first.cost
         price = (second.update - second.size * first.update) / jnp.where(det == 0, 1, det)
-        return det, price, first.update - price * first.cost
+        return det, price, once(first.update - price * first.cost, one)
 
     def body(search: _Search) -> _Search:
         first, second = search.first, search.second
@@ -159,7 +162,7 @@ def end_of_long_step(
         high = (reduced > noise) | (_padded(search.high, rows) & (reduced >= -noise))
         high = high & real & ~paired
 
-        places = num_selected - total(high.astype(dtype))
+        places = once(num_selected - total(high.astype(dtype)), one)
         money = budget - total(jnp.where(high, all_costs, 0))
         share_2 = (money - first.cost * places) / det
         share_1 = places - second.size * share_2
@@ -170,10 +173,11 @@ def end_of_long_step(
         wrong_2 = jnp.maximum(beyond_2, -share_2) * jnp.abs(det)
         fits = jnp.maximum(wrong_1, wrong_2) <= budget_noise
 
-        second_leaves = wrong_2 > wrong_1
+        fits = once(fits, one)
+        second_leaves = once(wrong_2 > wrong_1, one)
         leaving = _choose(second_leaves, second, first)
         staying = _choose(second_leaves, first, second)
-        to_one = jnp.where(second_leaves, beyond_2, beyond_1) > 0
+        to_one = once(jnp.where(second_leaves, beyond_2, beyond_1) > 0, one)
         turn = leaving.size * staying.cost - leaving.cost * staying.size
         rate = sizes * staying.cost - all_costs * staying.size
         rate = jnp.where((turn > 0) == to_one, rate, -rate)
@@ -181,7 +185,7 @@ def end_of_long_step(
         distance = jnp.maximum(jnp.where(high, reduced, -reduced), 0)
         can_enter = ~paired & (approach > 2 * eps * unit)
         when = jnp.where(can_enter, distance / jnp.where(can_enter, approach, 1), jnp.inf)
-        soonest = reduce_arms(jnp.minimum, when)
+        soonest = once(reduce_arms(jnp.minimum, when), one)
         stuck = jnp.isinf(soonest)
         entering = column(first_row(when == soonest))
 
