@@ -132,4 +132,7 @@ def along_policy(parts: list[xr.Dataset], names: np.ndarray) -> xr.Dataset:
         {**each[0], "policy": {str(n): e["policy"] for n, e in zip(names, each, strict=True)}}
     )
     results.attrs.pop("policy", None)
-    return results
+    # Sums over seeds then round as they do for whoever opens the stored file.
+    return results.assign(
+        {name: v.copy(data=np.ascontiguousarray(v.to_numpy())) for name, v in results.items()}
+    )
