@@ -25,8 +25,8 @@ def respond(problem, decision, key):
     """Bernoulli rewards; costs uniform on [0, 2 c], cut at 1."""
     num = problem.num_arms
     drawn = streams.uniforms(streams.fold_in(key, 7), 2 * num)
-    reward = (drawn[:num] < column(MEAN_REWARD, drawn)).astype(jnp.result_type(float))
-    cost = drawn[num:] * column(np.minimum(1, 2 * MEAN_COST), drawn)
+    reward = (drawn[:num] < column(MEAN_REWARD[:num], drawn)).astype(jnp.result_type(float))
+    cost = drawn[num:] * column(np.minimum(1, 2 * MEAN_COST[:num]), drawn)
     observed = decision.selected
     if problem.cascading:
         priority = decision.priority

@@ -1,0 +1,158 @@
+"""Worlds that change, and memories that follow them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.optimize
+from policy_loop import keys
+
+from c2mabv_jax import Problem, ProblemError, environments, simulate
+from c2mabv_jax.policies import C2MABV, FixedSet
+from c2mabv_jax.policies.base import Feedback
+from c2mabv_jax.policies.forgetting import BLOCKS, Discounted, Windowed
+from c2mabv_jax.simulation.dynamic import dynamic_optimum
+
+MU, COST = np.array([0.8, 0.6, 0.5, 0.3]), np.array([0.6, 0.4, 0.3, 0.1])
+BASE = environments.synthetic(MU, COST)
+WORLD = environments.changing(
+    BASE,
+    quality={0: (0.2, 50), "arm 3": (0.9, 20, 39)},
+    price={1: (2.0, 30)},
+    joins={2: 10},
+    leaves={2: 70},
+)
+PROBLEM = Problem(num_arms=4, num_selected=2, budget=0.7, reward_model="SUC")
+
+
+def truth(t):
+    """Means of round t, by hand; costs in money."""
+    mu, cost = MU.copy(), COST.copy()
+    mu[0] = 0.2 if t >= 50 else 0.8
+    mu[3] = 0.3 + 0.6 * np.clip((t - 19) / 20, 0, 1)
+    cost[1] = 0.8 if t >= 30 else 0.4
+    return mu, cost, np.array([True, True, 10 <= t < 70, True])
+
+
+@pytest.mark.parametrize("t", [1, 9, 10, 19, 25, 30, 39, 49, 50, 69, 70, 100])
+def test_outcomes_have_the_means_of_their_round(t):
+    mu, cost, here = truth(t)
+    now, lanes = WORLD.at(t), 20_000
+    np.testing.assert_array_equal(WORLD.available(t), here)
+    np.testing.assert_allclose(now.mean_reward, np.where(here, mu, 0), atol=1e-6)
+    np.testing.assert_allclose(np.asarray(now.mean_cost)[here] * WORLD.cost_scale, cost[here],
+                               atol=1e-6)  # fmt: skip
+    outcome = WORLD.sample(keys(lanes, t), t)
+    for got, want, scale in ((outcome.reward, mu, 1), (outcome.cost, cost, WORLD.cost_scale)):
+        got, want = np.asarray(got, np.float64) * scale, np.where(here, want, 0)
+        error = 5 * got.std(1) / np.sqrt(lanes)  # false alarm below 1e-6 each
+        assert (np.abs(got.mean(1) - want) <= error + 1e-6).all()
+    assert np.isin(outcome.reward, (0, 1)).all()
+    assert (np.asarray(outcome.cost) <= 1).all()
+
+
+def test_moving_optimum_is_that_of_every_round():
+    rounds = np.array([5, 30, 100])
+    values = []
+    for t in range(1, 101):
+        mu, cost, here = truth(t)
+        mu, cost = np.where(here, mu, 0), np.where(here, cost, 2)
+        answer = scipy.optimize.linprog(
+            -mu, A_ub=[cost], b_ub=[0.7], A_eq=[np.ones(4)], b_eq=[2], bounds=(0, 1)
+        )
+        values.append(-answer.fun)
+    want = np.cumsum(values)[rounds - 1]
+    np.testing.assert_allclose(dynamic_optimum(PROBLEM, WORLD, rounds), want, rtol=1e-6)
+
+
+def test_absent_llms_are_neither_selected_nor_charged():
+    policy = C2MABV(alpha_reward=0.3, alpha_cost=0.3)
+    seen = simulate(PROBLEM, WORLD, policy, 100, 64, [9, 69, 100])
+    pulls = seen["pulls"].values[:, :, 2]
+    assert (pulls[:, 0] == 0).all() and (pulls[:, 1] > 0).all()
+    assert (pulls[:, 2] == pulls[:, 1]).all()
+    assert (seen["pulls"].sum("arm").values == [18, 138, 200]).all()  # two others are found
+    # A policy that insists gets no answer from it and pays nothing for it.
+    stubborn = FixedSet(np.array([True, False, True, False]))
+    seen = simulate(PROBLEM, WORLD, stubborn, 100, 64, [9, 69, 100])
+    assert (seen["pulls"].values[:, :, 2] == [0, 60, 60]).all()
+    assert (seen["count"].values[:, :, 2] == [0, 60, 60]).all()
+    ideal = dynamic_optimum(PROBLEM, WORLD, np.array([100]))[0]
+    earned = 49 * 0.8 + 51 * 0.2 + 60 * 0.5
+    np.testing.assert_allclose(seen["regret"].values[:, -1], ideal - earned, rtol=1e-4)
+
+
+def test_a_memory_that_fades_follows_a_jump():
+    """Gain of discount and window after the best LLM has become the worst; control: before."""
+    world = environments.changing(BASE, quality={0: (0.1, 1001)})
+    posed = PROBLEM.replace(budget=2.0)
+    # A memory longer than the run remembers all, in the same compiled program.
+    for short, long in (({"discount": 0.99}, {"discount": 1 - 1e-6}),
+                        ({"window": 200}, {"window": 1_000_000})):  # fmt: skip
+        earned = []
+        for memory in (short, long):
+            policy = C2MABV(alpha_reward=0.3, alpha_cost=0.0, **memory)
+            run = simulate(posed, world, policy, 2000, 64, [1000, 2000])
+            earned.append(run["expected_reward"].values * [1000, 2000])
+        before, after = np.array(earned)[:, :, 0], np.diff(earned, axis=2)[..., 0]
+        gain = after[0] - after[1]
+        assert gain.mean() > 5 * gain.std(ddof=1) / np.sqrt(64)
+        assert before[0].mean() <= before[1].mean() + 5  # control: no gain where nothing changes
+
+
+def feedback(rng, lanes=3):
+    draw = lambda: jnp.asarray(rng.integers(0, 5, (4, lanes)) / 4, jnp.float32)  # noqa: E731
+    mask = lambda: jnp.asarray(rng.random((4, lanes)) < 0.6)  # noqa: E731
+    return Feedback(draw(), draw(), mask(), mask())
+
+
+def expected_sums(past, weights):
+    """Weighted counts and sums of a past, in float64."""
+    total = np.zeros((4, 4, 3))
+    for one, w in zip(past, weights, strict=True):
+        seen, billed = np.asarray(one.observed), np.asarray(one.billed)
+        total += w * np.stack([seen, billed, seen * one.reward, billed * one.cost])
+    return total
+
+
+def test_discounted_sums():
+    rng, problem = np.random.default_rng(0), PROBLEM
+    memory = jax.tree.map(lambda x: jnp.zeros((4, 3)), Discounted.empty(problem))
+    past = [feedback(rng) for _ in range(30)]
+    for one in past:
+        memory = memory.observe(one, 0.9)
+    want = expected_sums(past, 0.9 ** np.arange(29, -1, -1))
+    np.testing.assert_allclose(np.stack(memory.remembered()), want, rtol=1e-5)
+    means = memory.remembered().means()
+    np.testing.assert_allclose(means[0], want[2] / want[0], rtol=1e-5)
+
+
+def test_window_holds_its_last_rounds_and_no_more():
+    rng, window = np.random.default_rng(1), 2 * BLOCKS
+    empty = Windowed.empty(PROBLEM)
+    memory = Windowed(
+        jnp.zeros(3, jnp.int32), jax.tree.map(lambda x: jnp.zeros((*x.shape, 3)), empty.blocks)
+    )
+    past, observe = [], jax.jit(Windowed.observe)
+    for t in range(1, 3 * window + 1):
+        past.append(feedback(rng))
+        memory = observe(memory, past[-1], window)
+        # Blocks of two rounds: the current one may hold one round only.
+        held = min(t, window - t % 2)
+        got = np.stack(memory.remembered())
+        np.testing.assert_array_equal(got, expected_sums(past[-held:], np.ones(held)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"quality": {"gpt": (0.5, 3)}}, "no LLM 'gpt'"),
+        ({"quality": {0: (1.5, 3)}}, "quality = 1.5: give a number from 0 to 1"),
+        ({"quality": {0: 0.5}}, "give \\(new level, round\\)"),
+        ({"price": {0: (0.5, 9, 3)}}, "last round comes before"),
+        ({"joins": {0: 0}}, "joins = 0: give a round"),
+    ],
+)
+def test_bad_changes_name_the_fix(changes, message):
+    with pytest.raises(ProblemError, match=message):
+        environments.changing(BASE, **changes)
