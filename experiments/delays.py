@@ -63,8 +63,9 @@ def _draw(setting: Setting, rows: np.ndarray) -> None:
             )
     for ax, label in zip(axes[0], ("Lagrangian regret", "violation per round"), strict=True):
         ax.set_xscale("log")
-        log_axis(ax)
         ax.set_xlabel("rounds between solutions, b")
         ax.set_ylabel(label)
-    axes[0, 0].legend(title="rounds of delay")
+    log_axis(axes[0, 0])
+    axes[0, 1].set_ylim(bottom=0)
+    axes[0, 1].legend(title="rounds of delay", loc="lower right")
     setting.figure(drawing)

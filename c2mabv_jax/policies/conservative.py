@@ -1,9 +1,9 @@
 """Conservative: optimistic about rewards, pessimistic about costs, with forced exploration.
 
 The LP of C2MAB-V with the cost bound on the other side, c_ucb = min(1, mean + alpha_cost w):
-while the bounds hold, the relaxed solution is within the true budget. This project's own
-(the mirror of C2MAB-V). Pessimism alone can lock in: the cost bound of an arm that is not
-played never shrinks. So an arm observed fewer than `explore` sqrt(t) times is played.
+while the bounds hold, the relaxed solution is within the true budget. This project's own.
+Pessimism alone can lock in: the cost bound of an arm that is not played never shrinks. So an
+arm observed fewer than `explore` sqrt(t) times is played.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ class Conservative:
 
     A forced round plays the least observed arm (ties: lower index) with the N - 1 arms of
     least mean cost, alone with `at_most`, and a cascade asks it first. Where even the N least
-    pessimistic costs exceed the budget, the N arms of least mean cost are played, and counted
-    as a fallback.
+    pessimistic costs exceed the budget, the N arms of least mean cost are played: a fallback.
     The bounds in a decision are the optimistic ones of C2MAB-V.
 
     Attributes:

@@ -80,15 +80,14 @@ class PrimalDualBwK:
     def select(self, problem: Problem, state: PrimalDualState, key: Array) -> Decision:
         """The N arms with most optimistic reward per weighted optimistic cost."""
         del key
-        learned = state.purse.learned
-        bounds = common.c2mabv_bounds(problem, learned, self)
+        bounds = common.c2mabv_bounds(problem, state.purse.learned, self)
         money = self.money_weight(problem, state.excess.high)
         time = problem.budget / problem.num_selected
         price = money * bounds.cost_lcb + (1 - money) * time
         index = bounds.reward_ucb / jnp.maximum(price, common.SMALLEST_COST)
-        decision = common.by_index(problem, index, learned.estimates, bounds)
-        last, costs = self.horizon if self.stop else None, bounds.cost_lcb
-        return common.stop_when_spent(problem, state.purse, last, costs, decision)
+        decision = common.by_index(problem, index, state.purse.learned.estimates, bounds)
+        last = self.horizon if self.stop else None
+        return common.stop_when_spent(problem, state.purse, last, bounds.cost_lcb, decision)
 
     def update(
         self, problem: Problem, state: PrimalDualState, decision: Decision, feedback: Feedback
