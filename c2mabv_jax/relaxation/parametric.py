@@ -26,10 +26,11 @@ from c2mabv_jax.relaxation.certificate import (
     Certificate,
     Solution,
 )
-from c2mabv_jax.relaxation.topn import top_n
+from c2mabv_jax.relaxation.topn import once, top_n
 from c2mabv_jax.rewards import largest, total
 
 MAX_STEPS = 64
+NEITHER, UPPER, LOWER = 0, 1, 2  # which end a step replaces
 
 
 def sum_over(selected: Array, values: Array) -> Array:
@@ -77,7 +78,7 @@ def solve_lp(
 
     def end(selected: Array) -> End:
         cost, value = sum_over(selected, costs), sum_over(selected, weights)
-        return End(selected, _once(cost, one), _once(value, one))
+        return End(selected, once(cost, one), once(value, one))
 
     def cold() -> tuple[End, End, Array, Array]:
         """Ends that enclose every price: the N best and the N cheapest."""
@@ -111,20 +112,18 @@ def solve_lp(
         upper, lower, done, gap, step = carry
         # A lower end that is worth more than the upper one is optimal if its price, 0, is.
         rise, run = jnp.maximum(upper.value - lower.value, 0), upper.cost - lower.cost
-        rise, run = _once(rise, one), _once(run, one)
         # Scaling the price by `run` spares the division and cannot overflow.
-        # Once: recomputed per comparison, it may round differently and rank N + 1 arms first.
-        scores = _once(run * weights - rise * costs, one)
-        best = end(top_n(scores, num_selected, positive=at_most))
+        best = end(top_n(run * weights - rise * costs, num_selected, positive=at_most))
         above = run * (best.value - lower.value) - rise * (best.cost - lower.cost)
         noise = run * (jnp.abs(best.value) + jnp.abs(lower.value))
         noise = 4 * eps * (noise + rise * (best.cost + lower.cost))
         found = (above > noise) & ~done
-        costly = best.cost > budget
+        side = jnp.where(found, jnp.where(best.cost > budget, UPPER, LOWER), NEITHER)
+        side = once(side.astype(dtype), one)
         return _Search(
-            upper=_where(_once(found & costly, one), best, upper),
-            lower=_where(_once(found & ~costly, one), best, lower),
-            done=_once(~found, one),
+            upper=_where(side == UPPER, best, upper),
+            lower=_where(side == LOWER, best, lower),
+            done=side == NEITHER,
             gap=jnp.where(done, gap, jnp.maximum(above, 0) / jnp.where(run > 0, run, 1)),
             step=step + 1,
         )
@@ -138,17 +137,10 @@ def solve_lp(
     # An upper end that costs more and is worth less has no share in the mixture.
     upper = _where(upper.value < lower.value, lower, upper)
     # Ties can leave ends that are several swaps apart; a vertex mixes two neighbours.
-    apart = _more_than_one(upper.selected & ~lower.selected)
-    if at_most:
-        apart = apart | _more_than_one(lower.selected & ~upper.selected)
-    upper, lower = jax.lax.cond(
-        jnp.any(apart & ~done),
-        lambda: _neighbours(upper, lower, weights, costs, budget, num_selected),
-        lambda: (upper, lower),
-    )
+    upper, lower = _neighbours(upper, lower, weights, costs, budget, at_most)
     run = upper.cost - lower.cost
     share = (budget - lower.cost) / jnp.where(run > 0, run, 1)
-    share = _once(jnp.clip(share, 0, 1), one)
+    share = once(jnp.clip(share, 0, 1), one)
     marginals = jnp.where(lower.selected, 1 - share, 0)
     marginals = jnp.where(upper.selected, jnp.where(lower.selected, 1, share), marginals)
     price = (upper.value - lower.value) / jnp.where(run > 0, run, 1)
@@ -192,7 +184,7 @@ class _Search(NamedTuple):
 
 
 def _neighbours(
-    upper: End, lower: End, weights: Array, costs: Array, budget: Array, num_selected: int
+    upper: End, lower: End, weights: Array, costs: Array, budget: Array, at_most: bool
 ) -> tuple[End, End]:
     """Move two tied ends towards each other until they differ by one swap (or one arm).
 
@@ -204,16 +196,24 @@ def _neighbours(
     def first(mask: Array) -> Array:
         return arms == jnp.where(mask, arms, weights.shape[0]).min(axis=0)
 
-    def swap(_, ends: tuple[End, End]) -> tuple[End, End]:
-        upper, lower = ends
+    def apart(upper: End, lower: End) -> Array:
+        enter, leave = upper.selected & ~lower.selected, lower.selected & ~upper.selected
+        more = _more_than_one(enter)
+        return more | _more_than_one(leave) if at_most else more
+
+    def swap(carry: tuple[End, End, Array]) -> tuple[End, End, Array]:
+        upper, lower, far = carry
         leaves = first(lower.selected & ~upper.selected)
         enters = first(upper.selected & ~lower.selected)
         middle = (lower.selected & ~leaves) | enters
         new = End(middle, sum_over(middle, costs), sum_over(middle, weights))
         above = new.cost > budget
-        return _where(above, new, upper), _where(~above, new, lower)
+        upper, lower = _where(far & above, new, upper), _where(far & ~above, new, lower)
+        return upper, lower, apart(upper, lower)
 
-    return jax.lax.fori_loop(0, num_selected, swap, (upper, lower))
+    carry = (upper, lower, apart(upper, lower))
+    upper, lower, _ = jax.lax.while_loop(lambda carry: jnp.any(carry[2]), swap, carry)
+    return upper, lower
 
 
 def _more_than_one(mask: Array) -> Array:
@@ -222,11 +222,3 @@ def _more_than_one(mask: Array) -> Array:
 
 def _where(which: Array, new: End, old: End) -> End:
     return End(*(jnp.where(which, a, b) for a, b in zip(new, old, strict=True)))
-
-
-def _once(value: Array, one: Array) -> Array:
-    """The value, computed once: the compiler repeats cheap work for every arm that uses it,
-    but never a division, and it does not know that `one` is 1."""
-    if value.dtype == bool:
-        return _once(value.astype(one.dtype), one) > 0.5
-    return value / one

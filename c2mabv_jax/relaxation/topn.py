@@ -20,6 +20,8 @@ def top_n(scores: Array, num_selected: int, positive: bool = False) -> Array:
       selected, bool `[K, ...]`; exactly N per column unless `positive`.
     """
     num_arms = scores.shape[0]
+    # Recomputed per comparison, a score may round differently and rank N + 1 arms first.
+    scores = once(scores, jnp.where(jnp.isnan(scores[:1]), 2, 1).astype(scores.dtype))
     if num_selected <= 0:
         chosen = jnp.zeros(scores.shape, bool)
     elif num_selected >= num_arms:
@@ -51,8 +53,20 @@ def _by_extraction(scores: Array, num: int, last_index: bool) -> Array:
     for _ in range(num):
         left = jnp.where(chosen, -jnp.inf, scores)
         best = (left == left.max(axis=0)) & ~chosen
-        index = jnp.where(best, arms, -1).max(0) if last_index else jnp.where(
-            best, arms, scores.shape[0]
-        ).min(0)
+        index = (
+            jnp.where(best, arms, -1).max(0)
+            if last_index
+            else jnp.where(best, arms, scores.shape[0]).min(0)
+        )
         chosen = chosen | (arms == index)
     return chosen
+
+
+def once(value: Array, one: Array) -> Array:
+    """The value, computed once; `one` is 1 in a way that the compiler cannot see.
+
+    The compiler repeats cheap work for every arm that uses its result, but never a division.
+    """
+    if value.dtype == bool:
+        return once(value.astype(one.dtype), one) > 0.5
+    return value / one
