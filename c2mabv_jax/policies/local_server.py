@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -15,7 +16,13 @@ from c2mabv_jax import confidence
 from c2mabv_jax.confidence import Bounds, Radius
 from c2mabv_jax.policies.estimates import Estimates
 from c2mabv_jax.problem import Problem
-from c2mabv_jax.relaxation import Solution, boosted_ascent, projected_gradient, solve_lp
+from c2mabv_jax.relaxation import (
+    Certificate,
+    Solution,
+    boosted_ascent,
+    projected_gradient,
+    solve_lp,
+)
 from c2mabv_jax.rewards import reward_model
 
 Solver = Literal["exact", "projected_gradient"]
@@ -96,19 +103,16 @@ def relax(
     is that of the candidate kept, and speaks about that candidate's own problem.
     """
     model = reward_model(problem)
-    solve = SOLVERS[solver]
-    solutions = []
-    for index, weights in enumerate(model.lp_weights):
-        solutions.append(
-            solve(
-                weights(bound.reward_ucb),
-                bound.cost_lcb,
-                problem.num_selected,
-                problem.budget,
-                at_most=problem.at_most,
-                warm=None if edges is None else edges[index],
-            )
-        )
+    # All objectives are solved at once, side by side behind the arm axis.
+    solution = SOLVERS[solver](
+        jnp.stack([weights(bound.reward_ucb) for weights in model.lp_weights], axis=1),
+        bound.cost_lcb[:, None],
+        problem.num_selected,
+        problem.budget,
+        at_most=problem.at_most,
+        warm=None if edges is None else jax.tree.map(lambda *e: jnp.stack(e, axis=1), *edges),
+    )
+    solutions = [_column(solution, index) for index in range(len(model.lp_weights))]
     edges = tuple(solution.edge for solution in solutions)
     if problem.reward_model == "AWC" and solver == "projected_gradient":
         solutions.append(
@@ -132,9 +136,20 @@ def relax(
     return best, edges
 
 
+def _column(solutions: Solution, index: int) -> Solution:
+    """One of several solutions `[K, M, ...]`, with entries `[K, ...]`."""
+    marginals, certificate, multiplier, edge = solutions
+    return Solution(
+        marginals[:, index],
+        Certificate(*(entry[index] for entry in certificate)),
+        multiplier[index],
+        (edge[0][:, index], edge[1][:, index]),
+    )
+
+
 def _pick(which: Array, new: Solution, old: Solution) -> Solution:
     """Column-wise choice between two solutions."""
-    certificate = type(old.certificate)(
+    certificate = Certificate(
         *(jnp.where(which, a, b) for a, b in zip(new.certificate, old.certificate, strict=True))
     )
     return Solution(
