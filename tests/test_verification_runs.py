@@ -23,7 +23,7 @@ from c2mabv_jax.verification import search as searching
 from c2mabv_jax.verification.claim import judge
 from c2mabv_jax.verification.claims import CLAIMS
 from c2mabv_jax.verification.exact_run import exact_run
-from c2mabv_jax.verification.instances import CATALOGUE, worst_gap
+from c2mabv_jax.verification.instances import CATALOGUE
 from c2mabv_jax.verification.laboratory import Laboratory, System
 from c2mabv_jax.verification.run import face
 
@@ -83,7 +83,9 @@ def test_watched_rounds_are_the_simulator_s_rounds():
 def test_lanes_may_hold_different_instances():
     """A run of its own instance is the same whether or not its neighbours have others."""
     laboratory = Laboratory(TINY)
-    near, far = worst_gap(1.0, 64), worst_gap(8.0, 64)
+    near = CATALOGUE["swap-2"]
+    other = near.environment.replace(mean_reward=[0.2, 0.6], mean_cost=[0.3, 0.7])
+    far = dataclasses.replace(near, name="other", environment=other)
     mixed = laboratory.paths_of([near, far] * 20, C2MABV(), [64]).watch
     alone = laboratory.paths_of([far] * 40, C2MABV(), [64]).watch
     np.testing.assert_array_equal(mixed.pulls[1::2], alone.pulls[1::2])

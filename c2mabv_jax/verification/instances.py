@@ -42,13 +42,6 @@ class Instance:
         return optimum(self.problem, self.environment.mean_reward, self.environment.mean_cost)
 
     @property
-    def structure(self) -> tuple:
-        """Instances of equal structure are run by one compiled program."""
-        problem, world = self.problem, self.environment
-        sizes = problem.num_arms, problem.num_selected, problem.reward_model
-        return (*sizes, type(world.reward), type(world.cost))
-
-    @property
     def benchmark(self) -> float:
         """Reward per round that regret is measured against."""
         return float(self.best.relaxed if self.value is None else self.value)

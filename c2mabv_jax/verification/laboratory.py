@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from c2mabv_jax.simulation import simulate
 from c2mabv_jax.simulation.block import Point, lanes, per_lane
 from c2mabv_jax.verification.instances import Instance
 from c2mabv_jax.verification.presets import Preset
-from c2mabv_jax.verification.watch import Truth, Watch, watch
+from c2mabv_jax.verification.watch import Truth, Watch, compiled
 
 
 def _as_is(thing: Any) -> Any:
@@ -131,7 +131,9 @@ class Laboratory:
             mine = which[np.minimum(ids, runs - 1)]
             point = per_lane(points, mine)
             known = Truth(*(jnp.asarray(x[mine], jnp.result_type(float)) for x in truth))
-            seen = watch(*point, known, root, jnp.asarray(ids, jnp.uint32), jnp.asarray(padded))
+            seeds = jnp.asarray(ids, jnp.uint32)
+            arguments = *point, known, root, seeds, jnp.asarray(padded)
+            seen = compiled(*arguments)(*arguments)
             self.progress(int(record_at[-1]) * width)
             keep = min(width, runs - start)
             return _on_host(seen, len(record_at), keep)
@@ -140,41 +142,32 @@ class Laboratory:
         joined = jax.tree.map(lambda *parts: np.concatenate(parts, axis=0), *pieces)
         return Paths(record_at.astype(np.int64), joined)
 
-    def together(
-        self, tasks: dict[Any, Callable[[], Any]], structure: Callable[[Any], Hashable]
-    ) -> None:
-        """Make several measurements, one core each, so that claims find them made.
-
-        Measurements of one structure follow one another: the first compiles for all.
-        """
-        groups: dict[Hashable, list[Callable[[], Any]]] = {}
-        for name, task in tasks.items():
-            groups.setdefault(structure(name), []).append(task)
-
-        def work(group: list[Callable[[], Any]]) -> None:
-            for task in group:
-                task()
-
-        workers = min(os.cpu_count() or 1, len(groups))
+    def together(self, tasks: Sequence[Callable[[], Any]]) -> None:
+        """Make several measurements, one per core, so that claims find them made."""
+        workers = min(os.cpu_count() or 1, len(tasks))
         if workers < 2 or jax.default_backend() != "cpu":
-            for group in groups.values():
-                work(group)
+            for task in tasks:
+                task()
             return
         with ThreadPoolExecutor(workers) as pool:
-            for done in [pool.submit(work, group) for group in groups.values()]:
+            for done in [pool.submit(task) for task in tasks]:
                 done.result()
 
-    def long(self, instance: Instance, policy: C2MABV) -> xr.Dataset:
+    def long(self, instance: Instance, policy: C2MABV, warm_up: bool = False) -> xr.Dataset:
         """Runs of `c2mabv_jax.simulate` up to the longest horizon of the preset.
 
         Recorded at the preset's `long_rounds` and, for figures, at log-spaced rounds between.
+        A warm-up plays a few rounds only, so that the program is compiled.
         """
         key = (instance.name, policy)
         if key not in self._simulated:
             horizon, runs = self.preset.long_rounds[-1], self.preset.long_runs
             spaced = np.rint(np.geomspace(100, horizon, LONG_RECORDS)).astype(int)
             rounds = np.union1d(spaced, self.preset.long_rounds)
-            self._simulated[key] = simulate(
+            if warm_up:
+                rounds = np.arange(1, len(rounds) + 1)
+                horizon, runs = len(rounds), 1
+            data = simulate(
                 instance.problem,
                 self.system.environment(instance.environment),
                 self.system.policy(policy),
@@ -184,6 +177,9 @@ class Laboratory:
                 seed=self.seed,
                 progress=lambda done: self.progress(done * horizon),
             )
+            if warm_up:
+                return data
+            self._simulated[key] = data
         return self._simulated[key]
 
 
@@ -217,6 +213,5 @@ def in_threads(run: Callable[[int], Any], starts: range) -> list[Any]:
     workers = min(os.cpu_count() or 1, len(starts))
     if workers == 1 or jax.default_backend() != "cpu":
         return [run(start) for start in starts]
-    first = run(starts[0])  # compiles once, before the threads
     with ThreadPoolExecutor(workers) as pool:
-        return [first, *pool.map(run, starts[1:])]
+        return list(pool.map(run, starts))

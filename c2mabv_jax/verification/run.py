@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from c2mabv_jax.problem import ProblemError
 from c2mabv_jax.theory.statistics import bonferroni
@@ -139,11 +137,10 @@ def verify(
         judge(claim, comparisons, error, seconds, command(spec, claim, comparisons, error))
         for claim, comparisons, seconds in measured
     )
-    step("negative controls")
-    caught = _in_parallel(
-        lambda control: face(control, preset, spec, error, progress),
-        controls if preset.controls else (),
-    )
+    caught = []
+    for control in controls if preset.controls else ():
+        step(f"control {control.name}")
+        caught.append(face(control, preset, spec, error, progress))
     return Report(
         spec=spec,
         preset=preset,
@@ -173,14 +170,6 @@ def face(
         comparisons, seconds = _timed(CLAIMS[name], laboratory)
         verdicts.append(judge(CLAIMS[name], comparisons, error, seconds, ""))
     return Caught(control, tuple(verdicts), time.perf_counter() - began)
-
-
-def _in_parallel(work: Callable[[Control], Caught], controls: Sequence[Control]) -> list[Caught]:
-    """One control per core: most of their time goes into compiling."""
-    if not controls:
-        return []
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, len(controls))) as pool:
-        return list(pool.map(work, controls))
 
 
 def _enough(preset: Preset) -> Preset:

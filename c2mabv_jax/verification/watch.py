@@ -8,6 +8,8 @@ promises. Lanes are runs; each may have its own instance (trailing lane axis on 
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -93,7 +95,6 @@ def _nothing_seen(num_arms: int, lanes: tuple[int, ...]) -> Watch:
     )
 
 
-@jax.jit
 def watch(
     problem: Problem,
     environment: Any,
@@ -103,7 +104,7 @@ def watch(
     seeds: Array,
     record_at: Array,
 ) -> Watch:
-    """Play and watch one tile of runs.
+    """Play and watch one tile of runs; not compiled (see `compiled`).
 
     Args:
       problem, environment, policy, truth: pytrees; numeric leaves may carry a trailing lane
@@ -145,6 +146,25 @@ def watch(
     start = (jnp.int32(1), state, _nothing_seen(problem.num_arms, lanes))
     _, records = jax.lax.scan(advance, start, record_at)
     return records
+
+
+_programs: dict[Any, Callable[..., Watch]] = {}
+_compiling = threading.Lock()
+
+
+def compiled(*arguments: Any) -> Callable[..., Watch]:
+    """`watch` compiled for arguments of this structure; once per structure.
+
+    Compiled ahead of time, one structure after another: such a program checks the structure
+    of its arguments at every call, so that measurements made on several threads at once
+    cannot meet a program made for others.
+    """
+    leaves, structure = jax.tree.flatten(arguments)
+    key = structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+    with _compiling:
+        if key not in _programs:
+            _programs[key] = jax.jit(watch).lower(*arguments).compile()
+        return _programs[key]
 
 
 def _look(seen, problem, environment, truth, decision, feedback, state, cost) -> Watch:

@@ -43,10 +43,9 @@ def long_runs(laboratory: Laboratory, name: str, alpha_cost: float = 1.0) -> xr.
         return laboratory.long(CATALOGUE[name], C2MABV(alpha_cost=alpha))
 
     settings = [(other, alpha) for other in BINDING for alpha in ALPHAS] + [("gap-6", 1.0)]
-    laboratory.together(
-        {setting: functools.partial(run, *setting) for setting in settings},
-        lambda setting: CATALOGUE[setting[0]].structure,
-    )
+    for other in BINDING:  # gap-6 has the structure of binding-6
+        laboratory.long(CATALOGUE[other], C2MABV(), warm_up=True)
+    laboratory.together([functools.partial(run, *setting) for setting in settings])
     return run(name, alpha_cost)
 
 

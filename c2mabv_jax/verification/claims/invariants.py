@@ -33,10 +33,7 @@ def runs_of(laboratory: Laboratory, name: str) -> Paths:
 def each(laboratory: Laboratory, names: tuple[str, ...]) -> Iterator[tuple[str, Instance, Paths]]:
     """Instances of a claim with their watched runs, which are made side by side."""
     chosen = laboratory.among(names)
-    laboratory.together(
-        {name: functools.partial(runs_of, laboratory, name) for name in chosen},
-        lambda name: CATALOGUE[name].structure,
-    )
+    laboratory.together([functools.partial(runs_of, laboratory, name) for name in chosen])
     for name in chosen:
         yield name, CATALOGUE[name], runs_of(laboratory, name)
 
