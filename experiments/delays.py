@@ -67,5 +67,5 @@ def _draw(setting: Setting, rows: np.ndarray) -> None:
         ax.set_ylabel(label)
     log_axis(axes[0, 0])
     axes[0, 1].set_ylim(bottom=0)
-    axes[0, 1].legend(title="rounds of delay", loc="lower right")
+    axes[0, 1].legend(title="rounds of delay", loc="upper left")
     setting.figure(drawing)
