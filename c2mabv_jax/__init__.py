@@ -23,24 +23,26 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_MODULES = (
-    "confidence",
-    "environments",
-    "policies",
-    "relaxation",
-    "rewards",
-    "rounding",
-    "simulation",
-    "streams",
-    "theory",
-)
 _NAMES = {
     "Problem": "c2mabv_jax.problem",
     "ProblemError": "c2mabv_jax.problem",
     "simulate": "c2mabv_jax.simulation",
 }
 
-__all__ = [*_MODULES, *_NAMES]
+__all__ = [
+    "Problem",
+    "ProblemError",
+    "confidence",
+    "environments",
+    "policies",
+    "relaxation",
+    "rewards",
+    "rounding",
+    "simulate",
+    "simulation",
+    "streams",
+    "theory",
+]
 
 if TYPE_CHECKING:
     from c2mabv_jax import (
@@ -60,10 +62,10 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     """Load parts on first use: `c2mabv --help` need not wait for JAX."""
-    if name in _MODULES:
-        return importlib.import_module(f"c2mabv_jax.{name}")
     if name in _NAMES:
         return getattr(importlib.import_module(_NAMES[name]), name)
+    if name in __all__:
+        return importlib.import_module(f"c2mabv_jax.{name}")
     raise AttributeError(f"module 'c2mabv_jax' has no attribute {name!r}")
 
 

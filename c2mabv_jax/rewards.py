@@ -160,8 +160,9 @@ REWARD_MODELS: dict[str, RewardModel] = {
             task="all in: every part must succeed",
             of_set=_all_in,
             relaxed=_all_in_relaxed,
-            gradient=lambda values, marginals: log_success(values)
-            * _all_in_relaxed(values, marginals),
+            gradient=lambda values, marginals: (
+                log_success(values) * _all_in_relaxed(values, marginals)
+            ),
             lp_weights=(log_success,),
             ratio=1.0,
             benchmark="fixed set",

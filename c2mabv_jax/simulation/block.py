@@ -63,9 +63,10 @@ def per_lane(points: Sequence[Point], which: np.ndarray) -> Point:
 
     Fields marked `shared` (a log, say) are taken as they are, and must be the same.
     """
-    structure, shared = jax.tree.structure(points[0]), shared_leaves(points[0])
+    structure: Any = jax.tree.structure(points[0])
+    shared = shared_leaves(points[0])
     for point in points[1:]:
-        if jax.tree.structure(point) != structure or not all(
+        if structure != jax.tree.structure(point) or not all(
             map(np.array_equal, shared, shared_leaves(point))
         ):
             raise ProblemError(
