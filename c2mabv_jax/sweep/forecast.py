@@ -12,7 +12,7 @@ import numpy as np
 from c2mabv_jax.sweep import execute, tally
 from c2mabv_jax.sweep.plan import Batch, Plan, Program
 from c2mabv_jax.sweep.progress import duration
-from c2mabv_jax.sweep.results import CHUNK_BYTES
+from c2mabv_jax.sweep.results import RUN_BYTES, rounds_at_once
 
 CALIBRATION_SECONDS = 0.5  # per program
 _HOST_BYTES = 4e8  # Python, JAX and compiled programs
@@ -70,11 +70,13 @@ def forecast(plan: Plan, per_seed: bool = False) -> Forecast:
         running += calls * _seconds_a_round(plan, batch, program, lanes)
         arms = plan.points[batch.points[0]].problem.num_arms
         kept = len(plan.rounds) * (_KEPT + (8 * arms if per_seed else 0))
-        disk += kept * sum(plan.lanes(i) for i in batches)
+        disk += kept * sum(plan.lanes(i) for i in batches) * (2 if per_seed else 1)
         tiles = [tile.stop - tile.start for tile in plan.tiles if tile.batch in batches]
         tallied = len(plan.rounds) * (_TALLIED + 8 * arms)
         memory = max(memory, 2 * tallied * (max(tiles) + width))  # pieces, and pieces joined
+    # The statistics; and the runs of a point while they are summed up.
     results = 8 * 100 * len(plan.points) * len(plan.rounds)
+    assembling = plan.num_seeds * rounds_at_once(plan.num_seeds, 0, plan.rounds.size) * RUN_BYTES
     cpu = jax.default_backend() == "cpu" and jax.local_device_count() == 1
     return Forecast(
         len(plan.points),
@@ -82,7 +84,7 @@ def forecast(plan: Plan, per_seed: bool = False) -> Forecast:
         len(plan.tiles),
         len(plan.points) * plan.num_seeds,
         float(sum(plan.lane_rounds(tile) for tile in plan.tiles)),
-        _HOST_BYTES + memory * execute.workers() + 2 * CHUNK_BYTES + results,
+        _HOST_BYTES + results + max(memory * execute.workers(), assembling),
         disk + results,
         compiling,
         running / (execute.workers() if cpu else 1),

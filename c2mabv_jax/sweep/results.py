@@ -34,7 +34,7 @@ import zarr
 from c2mabv_jax.problem import ProblemError
 from c2mabv_jax.simulation.results import provenance
 from c2mabv_jax.sweep.plan import Plan
-from c2mabv_jax.sweep.store import RESULTS, Folder, writing
+from c2mabv_jax.sweep.store import RESULTS, Damaged, Folder, writing
 from c2mabv_jax.sweep.tally import Arrays, set_reward_table
 from c2mabv_jax.theory.optimum import Optimum, optimum
 
@@ -55,8 +55,8 @@ QUANTITIES: dict[str, str] = {
     "gap": "relaxed objective",
     "feasibility": "scaled cost or arms",
 }
-CHUNK_BYTES = 1 << 27  # of tile contents held at once while a point is summed up
-_LANE_BYTES = 64  # of one lane and round in a tile
+CHUNK_BYTES = 3 << 28  # of a point's runs held at once while they are summed up
+RUN_BYTES = 112  # of one run and round: what its tile holds, and what is derived from it
 
 
 def load(folder: str | os.PathLike[str]) -> xr.Dataset:
@@ -101,12 +101,11 @@ def assemble(plan: Plan, folder: Folder, attributes: dict[str, Any], options: An
         dataset = _empty(plan, quantities, options.quantiles, truths)
         dataset.attrs.update(attributes, **provenance())
         runs = _RunFile(partial, plan, dataset, quantities) if options.per_seed else None
-        for index, rows, values in _by_point(plan, folder, truths):
+        for index, rows, values in _by_point(plan, folder, truths, options.per_seed):
             _summarise(dataset, index, rows, values, options.quantiles, quantities)
             if runs is not None:
                 runs.add(index, rows, values)
-        for name in ("pulls", "count"):
-            _mean_by_arm(dataset, plan, folder, name)
+        _means_by_arm(dataset, plan, folder)
         if options.per_seed:
             ids = plan.first_seed + np.arange(plan.num_seeds)
             dataset = dataset.assign_coords(seed=("seed", ids))
@@ -134,7 +133,7 @@ def _truth(point: Any) -> Optimum:
 
 
 def _by_point(
-    plan: Plan, folder: Folder, truths: Sequence[Optimum]
+    plan: Plan, folder: Folder, truths: Sequence[Optimum], per_seed: bool
 ) -> Iterator[tuple[int, slice, Arrays]]:
     """Every point's quantities, `[rows, seeds]`, some recorded rounds at a time.
 
@@ -142,11 +141,11 @@ def _by_point(
     seeds, so nothing that is computed from the values depends on the tiles.
     """
     reader = _Reader(folder)
-    most = max(point.problem.num_arms for point in plan.points)
+    most = max(point.problem.num_arms for point in plan.points) if per_seed else 0
     for number, batch in enumerate(plan.batches):
         tiles = [(i, tile) for i, tile in enumerate(plan.tiles) if tile.batch == number]
         rounds = plan.recorded(batch.horizon)
-        step = _rounds_at_once(plan.num_seeds, most)
+        step = rounds_at_once(plan.num_seeds, most, len(rounds))
         for position, index in enumerate(batch.points):
             start, stop = position * plan.num_seeds, (position + 1) * plan.num_seeds
             here = [(i, tile) for i, tile in tiles if tile.start < stop and start < tile.stop]
@@ -157,8 +156,9 @@ def _by_point(
                     lanes = slice(max(start - tile.start, 0), stop - tile.start)
                     for name, value in reader.tile(i).items():
                         if name not in ("points", "pulls", "count"):
-                            parts.setdefault(name, []).append(value[rows][..., lanes])
-                raw = {name: np.concatenate(part, axis=-1) for name, part in parts.items()}
+                            # A copy: a view would keep the whole tile in memory.
+                            parts.setdefault(name, []).append(value[rows][..., lanes].copy())
+                raw = {name: np.concatenate(parts.pop(name), axis=-1) for name in list(parts)}
                 yield index, rows, _derive(plan.points[index], truths[index], rounds[rows], raw)
 
 
@@ -171,8 +171,14 @@ class _Reader:
 
     def tile(self, number: int) -> Arrays:
         if self.last[0] != number:
-            self.last = (-1, {})
-            self.last = (number, self.folder.read_tile(number))
+            self.last = (-1, {})  # let go of the one before, then read
+            try:
+                self.last = (number, self.folder.read_tile(number))
+            except (Damaged, FileNotFoundError):
+                name = self.folder.tile_file(number)
+                raise ProblemError(
+                    f"{name}: damaged or gone since it was written; go on with --resume"
+                ) from None
         return self.last[1]
 
 
@@ -220,14 +226,17 @@ def _summarise(
         dataset[f"{name}_total"].values[index, rows] = total
 
 
-def _mean_by_arm(dataset: xr.Dataset, plan: Plan, folder: Folder, name: str) -> None:
+def _means_by_arm(dataset: xr.Dataset, plan: Plan, folder: Folder) -> None:
     """Mean counts per arm: whole numbers added up, then divided once."""
-    totals: dict[int, np.ndarray] = {}
+    totals: dict[tuple[str, int], np.ndarray] = {}
+    reader = _Reader(folder)
     for number in range(len(plan.tiles)):
-        stored = folder.read_tile(number)
-        for index, counts in zip(stored["points"].tolist(), stored[name], strict=True):
-            totals[index] = totals[index] + counts if index in totals else counts
-    for index, total in totals.items():
+        stored = reader.tile(number)
+        for name in ("pulls", "count"):
+            for index, counts in zip(stored["points"].tolist(), stored[name], strict=True):
+                key = name, index
+                totals[key] = totals[key] + counts if key in totals else counts
+    for (name, index), total in totals.items():
         kept, arms = total.shape
         dataset[f"{name}_mean"].values[index, :kept, :arms] = total / plan.num_seeds
 
@@ -326,14 +335,14 @@ class _RunFile:
         self.arrays: dict[str, Any] = {}
         root = zarr.open_group(path, mode="w", zarr_format=3)
         sizes = {**dataset.sizes, "seed": plan.num_seeds}
-        step = _rounds_at_once(plan.num_seeds, sizes["arm"])
+        step = rounds_at_once(plan.num_seeds, sizes["arm"], sizes["round"])
         for name in (*names, "pulls", "count"):
             arm = ("arm",) if name in ("pulls", "count") else ()
             dims = ("point", "seed", "round", *arm)
             self.arrays[name] = root.create_array(
                 name,
                 shape=tuple(sizes[dim] for dim in dims),
-                chunks=(1, sizes["seed"], min(step, sizes["round"]), *(sizes[dim] for dim in arm)),
+                chunks=(1, sizes["seed"], step, *(sizes[dim] for dim in arm)),
                 dtype="int32" if arm else "float64",
                 fill_value=-1 if arm else np.nan,
                 dimension_names=dims,
@@ -350,6 +359,12 @@ class _RunFile:
                 array[index, :, rows] = np.asarray(values[name], np.float64).T
 
 
-def _rounds_at_once(num_seeds: int, num_arms: int) -> int:
-    """Recorded rounds of all seeds of a point that are held in memory together."""
-    return max(1, CHUNK_BYTES // ((_LANE_BYTES + 8 * num_arms) * num_seeds))
+def rounds_at_once(num_seeds: int, num_arms: int, num_rounds: int) -> int:
+    """Recorded rounds of all seeds of a point that are held in memory together.
+
+    Args:
+      num_seeds: runs of a point.
+      num_arms: LLMs whose counts are kept per run; 0 without `per_seed`.
+      num_rounds: recorded rounds, the most there can be.
+    """
+    return min(max(1, CHUNK_BYTES // ((RUN_BYTES + 8 * num_arms) * num_seeds)), num_rounds)

@@ -13,7 +13,6 @@ import jax
 import numpy as np
 
 import c2mabv_jax
-from c2mabv_jax.problem import ProblemError
 from c2mabv_jax.simulation import block
 from c2mabv_jax.sweep import distributed, execute, grid, results
 from c2mabv_jax.sweep.forecast import Forecast, forecast
@@ -154,13 +153,6 @@ def _run(plan: Plan, folder: Folder, mine: list[int], progress: Progress, per_se
 
 
 def _finish(plan: Plan, folder: Folder, spec: Spec, progress: Progress) -> None:
-    left, damaged = folder.missing_tiles(len(plan.tiles))
-    if left:
-        why = f" ({damaged[0]})" if damaged else ""
-        raise ProblemError(
-            f"out = {str(folder.path)!r}: {len(left)} tiles are not there{why}; all processes "
-            "need the same folder; go on with --resume"
-        )
     with writing(folder.path):
         attributes = {
             "title": spec.title,

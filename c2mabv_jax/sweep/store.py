@@ -148,7 +148,7 @@ class Folder:
             write(self.tile_file(number), header + content)
 
     def read_tile(self, number: int) -> Arrays:
-        """A stored tile.
+        """A stored tile, its checksum verified.
 
         Raises:
           Damaged: it is not what was written.
