@@ -13,6 +13,8 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from c2mabv_jax.pytree import register_dataclass
+
 RewardModel = Literal["AWC", "SUC", "AIC"]
 Cardinality = Literal["exactly", "at_most"]
 FeedbackRule = Literal["semi-bandit", "cascading"]
@@ -52,7 +54,7 @@ def _one_of(field: str, value: Any, allowed: tuple[str, ...]) -> None:
     _require(value in allowed, field, value, "choose one of " + ", ".join(allowed))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Problem:
     """One cost-constrained combinatorial bandit problem (SPEC section 2).

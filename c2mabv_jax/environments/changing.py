@@ -14,7 +14,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -22,6 +21,7 @@ from jax import Array
 from c2mabv_jax import streams
 from c2mabv_jax.environments.base import Environment, Outcome, lift
 from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.pytree import register_dataclass
 
 NEVER = 2**31 - 1
 _STREAM = 1 << 20  # coins of the change, apart from what the wrapped world draws
@@ -56,7 +56,7 @@ class Now(NamedTuple):
     mean_cost: Array
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Changing(Environment):
     """A changing world; build it with `changing`.

@@ -20,6 +20,7 @@ from scipy import optimize, special, stats
 
 from c2mabv_jax.environments.base import lift
 from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.pytree import register_dataclass
 
 TABLE_CELLS = 1024  # equiprobable cells of a tabulated law
 
@@ -91,7 +92,7 @@ class Law(abc.ABC):
         return dataclasses.replace(self, mean=check_means(mean, "mean"))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Bernoulli(Law):
     """1 with probability `mean`, else 0."""
@@ -109,7 +110,7 @@ class Bernoulli(Law):
         return {"law": "bernoulli", "mean": plain(self.mean)}
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Constant(Law):
     """Always `mean`; draws nothing."""
@@ -128,7 +129,7 @@ class Constant(Law):
         return {"law": "constant", "mean": plain(self.mean)}
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Uniform(Law):
     """Uniform on mean ± min(mean, 1 - mean)/2: noise of width min(mean, 1 - mean)."""
@@ -148,7 +149,7 @@ class Uniform(Law):
         return {"law": "uniform", "mean": plain(self.mean)}
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Levels(Law):
     """Finitely many levels, such as 0 wrong, 0.1 empty, 0.5 right; see `levels`.
@@ -189,7 +190,7 @@ class Levels(Law):
         }
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tabulated(Law):
     """A law cut into equiprobable cells, each represented by its conditional mean.

@@ -11,7 +11,6 @@ import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -19,13 +18,14 @@ from jax import Array
 from c2mabv_jax import streams
 from c2mabv_jax.environments.base import TABLE_LIMIT, Environment, Outcome, subset_table
 from c2mabv_jax.environments.logs import LogError, LogReport, read_log
+from c2mabv_jax.pytree import register_dataclass
 
 Order = Literal["shuffled", "permuted", "logged"]
 ORDERS = ("shuffled", "permuted", "logged")
 MOST_ROWS = 1 << 23  # uniforms lie on a grid of 2^-23, so no more rows can be told apart
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Replay(Environment):
     """Rows of a log as rounds; build it with `replay`.

@@ -12,13 +12,13 @@ import tomllib
 from importlib import resources
 from typing import Annotated, Any, NamedTuple
 
-import jax
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from c2mabv_jax.environments.laws import Bernoulli, token_cost
 from c2mabv_jax.environments.synthetic import Synthetic
 from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.pytree import register_dataclass
 
 _FILES = {"nine-llms": "nine_llms.toml"}
 _PER_PRICE = 1e6  # prices are per 1M tokens
@@ -75,7 +75,7 @@ class _File(_Strict):
     model: Annotated[list[_Model], Field(min_length=1)]
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scenario(Synthetic):
     """A synthetic environment made from a file of sourced figures.

@@ -26,12 +26,13 @@ from c2mabv_jax.environments.laws import (
     plain,
 )
 from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.pytree import register_dataclass
 
 LAWS = ("bernoulli", "constant", "beta", "uniform", "levels")
 _HALF_STEP = 2.0**-24  # moves the grid 0, 2^-23, ... off 0, where the normal quantile ends
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Synthetic(Environment):
     """Rewards and costs drawn from stated laws; build it with `synthetic`.

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import jax
 from jax import Array
 
 from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.problem import Problem
+from c2mabv_jax.pytree import register_dataclass
 from c2mabv_jax.relaxation import Certificate
 
 State = Any
@@ -80,4 +80,4 @@ class Policy(Protocol):
 
 def register(cls: type) -> type:
     """Register a frozen policy dataclass as a pytree; fields marked static stay static."""
-    return jax.tree_util.register_dataclass(cls)
+    return register_dataclass(cls)
