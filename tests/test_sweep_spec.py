@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sweep_spec import BASE, POINTS, toml, variant, written
 
 from c2mabv_jax.cli import run_command
+from c2mabv_jax.policies import catalogue
 from c2mabv_jax.problem import ProblemError
 from c2mabv_jax.sweep import run
 from c2mabv_jax.sweep.spec import differences, parse
@@ -111,6 +112,25 @@ def test_instance_generators_bring_their_budget(tmp_path):
     assert [p.problem.num_arms for p in plan.points] == [5, 5, 9, 9, 5, 5, 5]
     assert plan.points[4].problem.budget == 2.0
     assert len(plan.programs) == 3  # K = 5 and 9 with random costs; K = 5 with constant ones
+
+
+def test_a_program_holds_one_class_of_everything(tmp_path):
+    """Policies or laws of equal fields but different classes never share a program."""
+    laws = ("bernoulli", "constant", "uniform")
+    spec = variant(problem__horizon=100, problem__budget=[0.5, 0.7])
+    world = spec["environment"][0]
+    spec["environment"] = [{**world, "reward": a, "cost": b} for a in laws for b in laws]
+    spec["policy"] = [{"name": entry.name} for entry in catalogue.POLICIES]
+    _, plan = run.read(written(tmp_path, spec))
+    kinds: dict[int, set[tuple]] = {}
+    for batch in plan.batches:
+        for index in batch.points:
+            point = plan.points[index]
+            world = point.environment
+            classes = (type(point.policy), type(world.reward), type(world.cost))
+            kinds.setdefault(batch.program, set()).add(classes)
+    assert all(len(classes) == 1 for classes in kinds.values())
+    assert len(kinds) == len(plan.programs) >= 9 * 15
 
 
 def test_differences_are_named():
