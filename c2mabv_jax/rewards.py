@@ -13,10 +13,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
+from c2mabv_jax.arms import arm_index, product, reduce_arms, total
 from c2mabv_jax.problem import Problem
 
 SMALLEST_UCB = 1e-6  # rewards are clipped here before a logarithm
-UNROLL_LIMIT = 32  # more arms than this are combined by halving
 
 
 class RewardModel(NamedTuple):
@@ -54,39 +54,6 @@ def product_of_others(factors: Array) -> Array:
     before = jnp.cumprod(jnp.concatenate([ones, factors[:-1]]), axis=0)
     after = jnp.cumprod(jnp.concatenate([ones, factors[:0:-1]]), axis=0)[::-1]
     return before * after
-
-
-def reduce_arms(combine: Callable[[Array, Array], Array], values: Array) -> Array:
-    """Combine over the arm axis in an order that the code fixes, not the compiler.
-
-    Every batch layout then rounds alike. Few arms are combined one after another (each step
-    is a cheap vector operation over the batch); many by halving.
-    """
-    if values.shape[0] <= UNROLL_LIMIT:
-        result = values[0]
-        for k in range(1, values.shape[0]):
-            result = combine(result, values[k])
-        return result
-    while values.shape[0] > 1:
-        half = values.shape[0] // 2
-        paired = combine(values[:half], values[half : 2 * half])
-        values = jnp.concatenate([paired, values[2 * half :]])
-    return values[0]
-
-
-def product(factors: Array) -> Array:
-    """prod over arms, `[...]`."""
-    return reduce_arms(jnp.multiply, factors)
-
-
-def total(terms: Array) -> Array:
-    """Sum over arms, `[...]`."""
-    return reduce_arms(jnp.add, terms)
-
-
-def largest(values: Array) -> Array:
-    """Maximum over arms, `[...]`."""
-    return reduce_arms(jnp.maximum, values)
 
 
 def _any_win(values: Array, selected: Array) -> Array:
@@ -189,12 +156,9 @@ def cascade_prefix(selected: Array, stops: Array, priority: Array) -> Array:
     Returns:
       observed, bool `[K, ...]`, a subset of `selected`.
     """
+    index = arm_index(selected)
     ending = selected & stops
     threshold = reduce_arms(jnp.minimum, jnp.where(ending, priority, jnp.inf))
-    observed = []
-    stopped = jnp.zeros(threshold.shape, bool)  # an equal-priority arm of lower index stopped it
-    for k in range(selected.shape[0]):
-        tied = priority[k] == threshold
-        observed.append(selected[k] & ((priority[k] < threshold) | (tied & ~stopped)))
-        stopped = stopped | (tied & ending[k])
-    return jnp.stack(observed)
+    tied = priority == threshold
+    last = reduce_arms(jnp.minimum, jnp.where(ending & tied, index, selected.shape[0]))
+    return selected & ((priority < threshold) | (tied & (index <= last)))

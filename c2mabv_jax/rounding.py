@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from c2mabv_jax import streams
+from c2mabv_jax.arms import arm_index, once, reduce_arms, total
 
 _WHOLE = 1e-5  # two entries whose sum is this close to 1 are one unit that was split
 
@@ -56,20 +58,15 @@ def round_vertex(
     Returns the set `[K, ...]` and whether it applies, `[...]`: no fractional entry, one, or
     two that sum to 1, of which exactly one is selected.
     """
+    num_arms = marginals.shape[0]
+    index = arm_index(marginals)
     fractional = (marginals > 0) & (marginals < 1)
-    found = jnp.zeros(uniform.shape, bool)
-    first, mass, number = [], jnp.zeros_like(uniform), jnp.zeros(uniform.shape, jnp.int32)
-    chance = jnp.zeros_like(uniform)
-    for k in range(marginals.shape[0]):
-        first.append(fractional[k] & ~found)
-        chance = jnp.where(first[k], marginals[k], chance)
-        mass = mass + jnp.where(fractional[k], marginals[k], 0)
-        number = number + fractional[k]
-        found = found | fractional[k]
-    takes_first = uniform < chance
-    selected = jnp.where(
-        fractional, jnp.where(jnp.stack(first), takes_first, ~takes_first), marginals > 0.5
-    )
+    mass = total(jnp.where(fractional, marginals, 0))
+    number = total(fractional.astype(jnp.int32))
+    first = index == reduce_arms(jnp.minimum, jnp.where(fractional, index, num_arms))
+    chance = total(jnp.where(first, marginals, 0))
+    takes_first = once(uniform < chance, jnp.where(uniform < 0, 2, 1).astype(marginals.dtype))
+    selected = jnp.where(fractional, first == takes_first, marginals > 0.5)
     pair = (number == 2) & (jnp.abs(mass - 1) < _WHOLE)
     single = (number == 1) if num_selected is None else jnp.zeros(uniform.shape, bool)
     return selected, (number == 0) | pair | single
@@ -87,9 +84,10 @@ def pivotal(uniform: Array, marginals: Array, num_selected: int | None = None) -
     marginals = _snap(jnp.clip(marginals, 0, 1), num_arms)
 
     # A node is the one item of its subtree that is still fractional: its arm and its mass.
-    index = jnp.arange(num_arms).reshape((-1,) + (1,) * (marginals.ndim - 1))
+    index = arm_index(marginals)
     arms, mass = jnp.broadcast_to(index, marginals.shape), marginals
     selected = jnp.zeros(marginals.shape, bool)
+    node = np.arange(num_arms)  # in whose subtree an arm is
     duel = 0
     while len(arms) > 1:
         pairs = len(arms) // 2
@@ -104,8 +102,10 @@ def pivotal(uniform: Array, marginals: Array, num_selected: int | None = None) -
         a_wins = u * gap < jnp.where(small, pa, 1 - pb)
         rest = _snap(jnp.where(small, pa + pb, pa + pb - 1), num_arms)
         decided = jnp.where(a_wins == small, b, a)
-        for pair in range(pairs):
-            selected = jnp.where(index == decided[pair], ~small[pair], selected)
+        node = np.where(node < 2 * pairs, node // 2, node - pairs)
+        duelled = (node < pairs).reshape(index.shape)
+        out = duelled & (index == jnp.take(decided, np.minimum(node, pairs - 1), axis=0))
+        selected = jnp.where(out, ~jnp.take(small, np.minimum(node, pairs - 1), axis=0), selected)
         arms = jnp.concatenate([jnp.where(a_wins == small, a, b), arms[2 * pairs :]])
         mass = jnp.concatenate([rest, mass[2 * pairs :]])
     last = mass[0] > 0.5 if num_selected is not None else uniform[duel] < mass[0]

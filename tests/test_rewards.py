@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from c2mabv_jax import rewards
+from c2mabv_jax import arms, rewards
 from c2mabv_jax.rewards import REWARD_MODELS
 
 K = 5
@@ -83,8 +83,8 @@ def test_product_of_others_allows_zeros():
 @pytest.mark.parametrize("num", [1, 7, 32, 33, 100])
 def test_reductions_over_arms(num):
     x = np.random.default_rng(num).integers(1, 4, (num, 3))
-    np.testing.assert_array_equal(rewards.total(jnp.asarray(x)), x.sum(0))
-    np.testing.assert_array_equal(rewards.largest(jnp.asarray(x)), x.max(0))
+    np.testing.assert_array_equal(arms.total(jnp.asarray(x)), x.sum(0))
+    np.testing.assert_array_equal(arms.largest(jnp.asarray(x)), x.max(0))
 
 
 def test_weights_are_logarithms_and_finite_at_the_ends():

@@ -9,13 +9,14 @@ import numpy as np
 from jax import Array
 
 from c2mabv_jax import streams, sums
+from c2mabv_jax.arms import total
 from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.policies import local_server, scheduling_cloud
 from c2mabv_jax.policies.base import Decision, Feedback
 from c2mabv_jax.policies.estimates import Estimates, empty, observe
 from c2mabv_jax.problem import Problem, ProblemError, is_traced
 from c2mabv_jax.relaxation import top_n
-from c2mabv_jax.rewards import reward_model, total
+from c2mabv_jax.rewards import reward_model
 
 SMALLEST_COST = 1e-6  # costs are raised to this before they divide
 

@@ -15,12 +15,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from c2mabv_jax import confidence
+from c2mabv_jax.arms import reduce_arms
 from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.policies.base import Decision, Feedback, register
 from c2mabv_jax.policies.common import Learned, asking_order, by_lp, check, learn, start
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import INFEASIBLE, top_n
-from c2mabv_jax.rewards import reduce_arms
 
 
 @register

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from c2mabv_jax.arms import largest, once, total
 from c2mabv_jax.relaxation.certificate import (
     INFEASIBLE,
     NOT_CONVERGED,
@@ -26,8 +27,7 @@ from c2mabv_jax.relaxation.certificate import (
     Certificate,
     Solution,
 )
-from c2mabv_jax.relaxation.topn import once, top_n
-from c2mabv_jax.rewards import largest, total
+from c2mabv_jax.relaxation.topn import top_n
 
 MAX_STEPS = 64
 NEITHER, UPPER, LOWER = 0, 1, 2  # which end a step replaces

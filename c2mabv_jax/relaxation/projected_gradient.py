@@ -21,6 +21,7 @@ import optax
 from jax import Array
 from jax.typing import ArrayLike
 
+from c2mabv_jax.arms import largest, total
 from c2mabv_jax.relaxation.active_set import Vertex, end_of_long_step
 from c2mabv_jax.relaxation.certificate import (
     INFEASIBLE,
@@ -32,7 +33,6 @@ from c2mabv_jax.relaxation.certificate import (
 from c2mabv_jax.relaxation.parametric import infeasibility
 from c2mabv_jax.relaxation.projection import common_shape, project_with_multipliers
 from c2mabv_jax.relaxation.topn import top_n
-from c2mabv_jax.rewards import largest, total
 
 LONG_STEP_LENGTH = 2.0**20  # a power of two costs no digits
 LONG_STEP = optax.sgd(LONG_STEP_LENGTH)

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from c2mabv_jax.arms import largest, reduce_arms, total
 from c2mabv_jax.relaxation.topn import top_n
-from c2mabv_jax.rewards import largest, reduce_arms, total
 
 MAX_STEPS = 60
 POLISHINGS = 3

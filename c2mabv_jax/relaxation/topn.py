@@ -5,6 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array
 
+from c2mabv_jax.arms import once
+
 RANK_LIMIT = 16  # above this, N rounds of extraction beat K^2 / 2 comparisons
 
 
@@ -60,13 +62,3 @@ def _by_extraction(scores: Array, num: int, last_index: bool) -> Array:
         )
         chosen = chosen | (arms == index)
     return chosen
-
-
-def once(value: Array, one: Array) -> Array:
-    """The value, computed once; `one` is 1 in a way that the compiler cannot see.
-
-    The compiler repeats cheap work for every arm that uses its result, but never a division.
-    """
-    if value.dtype == bool:
-        return once(value.astype(one.dtype), one) > 0.5
-    return value / one

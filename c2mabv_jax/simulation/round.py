@@ -8,10 +8,11 @@ import jax.numpy as jnp
 from jax import Array
 
 from c2mabv_jax import streams, sums
+from c2mabv_jax.arms import reduce_arms, total
 from c2mabv_jax.policies.base import Decision, Feedback, Policy, State
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import INFEASIBLE, NOT_CONVERGED
-from c2mabv_jax.rewards import cascade_prefix, reduce_arms, reward_model, total
+from c2mabv_jax.rewards import cascade_prefix, reward_model
 
 
 class Tally(NamedTuple):

@@ -17,10 +17,11 @@ import jax.numpy as jnp
 from jax import Array
 
 from c2mabv_jax import streams, sums
+from c2mabv_jax.arms import reduce_arms, total
 from c2mabv_jax.policies.base import Policy
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import INFEASIBLE
-from c2mabv_jax.rewards import reduce_arms, reward_model, total
+from c2mabv_jax.rewards import reward_model
 from c2mabv_jax.simulation.round import lift, serve
 
 
@@ -155,9 +156,9 @@ _compiling = threading.Lock()
 def compiled(*arguments: Any) -> Callable[..., Watch]:
     """`watch` compiled for arguments of this structure; once per structure.
 
-    Compiled ahead of time, one structure after another: such a program checks the structure
-    of its arguments at every call, so that measurements made on several threads at once
-    cannot meet a program made for others.
+    Compiled ahead of time, one structure after another, so that threads which measure side by
+    side do not compile the same program twice; such a program also checks the structure of
+    its arguments at every call.
     """
     leaves, structure = jax.tree.flatten(arguments)
     key = structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
