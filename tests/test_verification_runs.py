@@ -207,7 +207,7 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, monkeypatch, capsys,
 def test_unwritable_folder_is_refused_before_any_run(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("", encoding="utf-8")
     monkeypatch.setattr(
-        "c2mabv_jax.verification.run.claims_of", lambda preset: pytest.fail("ran too early")
+        "c2mabv_jax.verification.verify", lambda *a, **options: pytest.fail("ran too early")
     )
     assert run_verify("--preset", "tiny", "--out", tmp_path / "file" / "report") == 2
     assert "--out" in capsys.readouterr().err

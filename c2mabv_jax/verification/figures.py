@@ -108,6 +108,7 @@ def scaling(laboratory: Laboratory) -> Figure:
     corner = len(t) // 2
     triangle(ax, t[corner], 0.35 * lagrangian.mean(0)[corner], 0.5, "1/2")
     _log_log(ax, "Lagrangian regret", "(c) binding budget: R + λ* T V")
+    ax.set_ylim(bottom=0.3)  # the first rounds of some runs are below any scale
 
     ax = axes[1, 1]
     _curve(ax, t, data.regret.transpose("seed", "round").to_numpy(), "vermilion", "measured")

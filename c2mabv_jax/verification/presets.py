@@ -45,7 +45,7 @@ class Preset(BaseModel):
     level: float = Field(default=0.01, gt=0, lt=1)
     horizon: int = Field(default=4096, ge=64, le=32768)
     runs: int = Field(default=512, ge=64)
-    long_rounds: tuple[int, ...] = (10_000, 100_000)
+    long_rounds: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     long_runs: int = Field(default=256, ge=30)
     coverage_horizon: int = Field(default=100, ge=10, le=2000)
     coverage_runs: int = Field(default=8192, ge=256)
@@ -85,7 +85,6 @@ PRESETS: dict[str, Preset] = {
     "quick": Preset(),
     # The leading constants alone, to a million rounds: minutes.
     "constants": Preset(
-        long_rounds=(10_000, 100_000, 1_000_000),
         search=None,
         controls=False,
         claims=(
