@@ -169,6 +169,18 @@ def test_budgets(log):
             advice.budgets_from(bad, known)
 
 
+@pytest.mark.parametrize("model", ["SUC", "AWC"])
+def test_budgets_of_a_log_where_nothing_is_worth_its_money(tmp_path, model):
+    table = [(q, g, np.zeros(4, int), cost) for q, g, _, cost in rows(20)]
+    replay = environments.replay(write_log(tmp_path / "zero.csv", "wide", table))
+    known = advice.known_sets(replay, advice.pose(replay, model, 1))
+    assert known.best_quality == 0
+    assert np.isfinite(advice.budgets_from(None, known)).all()
+    only = environments.replay(tmp_path / "zero.csv", models=MODELS[:1])
+    known = advice.known_sets(only, advice.pose(only, model, 1))
+    assert np.isfinite(advice.budgets_from(None, known)).all()
+
+
 def test_default_number_of_llms(log):
     replay = environments.replay(log)
     assert default_size(replay, "SUC") == 1

@@ -144,7 +144,7 @@ def budgets_from(text: str | None, known: Known, number: int = 16) -> np.ndarray
     """
     if text is None:
         low, high = max(known.cheapest, float(known.single_cost.min())), known.dearest_useful
-        low = min(low * 1.1, (low + high) / 2)
+        low, high = min(low * 1.1, (low + max(low, high)) / 2), max(low, high)
     else:
         parts = text.split(":")
         try:
