@@ -25,7 +25,7 @@ ALPHAS = {"alpha_reward": 0.3, "alpha_cost": 0.05}
 def run(setting: Setting) -> None:
     """Gap of the reward and time per round, against K."""
     sizes = setting.pick((5, 6), (6, 8, 10, 12, 14, 16))
-    seeds, horizon = setting.pick((64, 100), (256, 4000))
+    seeds, horizon = setting.pick((64, 100), (256, 1000))
     rows = []
     for num_arms in sizes:
         problem, world = random_instance(7, num_arms, NUM_SELECTED, tightness=0.5)
