@@ -1,0 +1,53 @@
+"""The floor: the random numbers of a round (2 K outcomes, one to round), summed, nothing else."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from c2mabv_jax import streams
+from c2mabv_jax.bench.case import Case, Contestant
+from c2mabv_jax.bench.package import over_blocks, threads
+from c2mabv_jax.simulation.block import compiler_options, lanes
+from c2mabv_jax.simulation.round import round_keys
+
+
+def floor_streams(case: Case) -> Contestant:
+    """Numbers drawn as the package draws them: keys per run, round and purpose."""
+
+    def drawn(run_key: Array, root: Array, t: Array) -> Array:
+        del root
+        keys = round_keys(run_key, t)
+        outcomes = streams.uniforms(keys.environment, 2 * case.num_arms)
+        return outcomes.sum(axis=0) + streams.uniforms(keys.policy, 1)[0]
+
+    return _floor("random numbers, own streams", case, drawn)
+
+
+def floor_jax_random(case: Case) -> Contestant:
+    """Numbers drawn by `jax.random.uniform`, one key per block and round."""
+
+    def drawn(run_key: Array, root: Array, t: Array) -> Array:
+        shape = (2 * case.num_arms + 1, *run_key.shape)
+        return jax.random.uniform(jax.random.fold_in(root, t), shape).sum(axis=0)
+
+    return _floor("random numbers, jax.random", case, drawn)
+
+
+def _floor(name: str, case: Case, drawn) -> Contestant:
+    def advance(root: Array, ids: Array, horizon: Array) -> Array:
+        run_key = streams.run_keys(root, ids)
+        return jax.lax.fori_loop(
+            1,
+            horizon + 1,
+            lambda t, total: total + drawn(run_key, jax.random.fold_in(root, ids[0]), t),
+            jnp.zeros(ids.shape),
+        )
+
+    compiled = jax.jit(advance, compiler_options=compiler_options())
+
+    def play(num_seeds: int, root: int) -> None:
+        over_blocks(lambda key, ids: compiled(key, ids, jnp.int32(case.horizon)), num_seeds, root)
+
+    return Contestant(name, case, play, lanes() * threads(), threads())

@@ -1,0 +1,43 @@
+"""`c2mabv bench`: policy-rounds per second against peers, in one run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def bench(
+    full: Annotated[
+        bool,
+        typer.Option("--full/--quick", help="Every case (minutes), or the main ones (below two)."),
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write MACHINE.json into this folder.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> int:
+    """Throughput of this package and of its peers, medians of interleaved turns.
+
+    Every peer must reach the same mean reward and cost within five standard errors; one that
+    does not ends the command with status 1. Peers: NumPy with HiGHS, NumPy over seeds, a numba
+    loop (`pip install 'c2mabv_jax[bench]'`), plain vmap; floor: random numbers alone.
+    """
+    if out is not None and out.exists() and not out.is_dir():
+        from c2mabv_jax.problem import ProblemError
+
+        raise ProblemError(f"--out = {str(out)!r}: a file is there; name a folder")
+    from c2mabv_jax.bench import run, table
+    from c2mabv_jax.bench.agreement import DisagreementError
+
+    try:
+        results = run.measure(full, progress=not quiet)
+    except DisagreementError as error:
+        print(f"c2mabv: a peer disagrees: {error}", file=sys.stderr)
+        return 1
+    typer.echo(table.section(results))
+    if out is not None:
+        typer.echo(f"\nWritten to {run.write(results, out)}.")
+    return 0

@@ -1,0 +1,1 @@
+"""Results of `c2mabv bench`, and the table of the README made from them."""
