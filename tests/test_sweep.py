@@ -227,7 +227,7 @@ def test_interrupted_and_resumed(base, tmp_path, monkeypatch, runs):
     stored: list[int] = []
 
     def three(self, number, arrays):
-        if len(stored) == 3:
+        if len(stored) >= 3:  # two threads may both have passed here at 2
             raise KeyboardInterrupt
         true(self, number, arrays)
         stored.append(number)

@@ -56,7 +56,7 @@ QUANTITIES: dict[str, str] = {
     "feasibility": "scaled cost or arms",
 }
 CHUNK_BYTES = 3 << 28  # of a point's runs held at once while they are summed up
-RUN_BYTES = 112  # of one run and round: what its tile holds, and what is derived from it
+RUN_BYTES = 240  # of one run and round: as stored, as derived, and copies on the way
 
 
 def load(folder: str | os.PathLike[str]) -> xr.Dataset:
