@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 import c2mabv_jax
 from c2mabv_jax.bench import peer_numba
-from c2mabv_jax.bench.contestants import LONG, WIDE, contestants
+from c2mabv_jax.bench.contestants import contestants
 from c2mabv_jax.bench.scaling import over_horizon, over_seeds
 from c2mabv_jax.bench.start import first_results
 from c2mabv_jax.bench.targets import targets
@@ -38,7 +38,7 @@ def measure(full: bool, progress: bool = True) -> dict[str, Any]:
     """
     size = FULL if full else QUICK
     players = list(contestants(full))
-    steps = len(players) * (1 + int(size["turns"])) + (len(LONG) + len(WIDE) + 1 if full else 5)
+    steps = len(players) * (1 + int(size["turns"])) + (3 if full else 2)
     with tqdm(total=steps, desc="bench", unit="turn", disable=not progress, leave=False) as bar:
 
         def step(name: str) -> None:

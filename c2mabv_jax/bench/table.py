@@ -49,6 +49,15 @@ def section(results: dict[str, Any]) -> str:
             f"| {entry['budget']} | {entry['solver'].replace('_', ' ')} | {entry['cores']} "
             f"| {median} ({low}–{high}) | {ratio} | {entry['compile_s']:.1f} |"
         )
+    for what, points in (("T", results["horizons"]), ("seeds", results["seeds"])):
+        key = "horizon" if what == "T" else "seeds"
+        speeds = ", ".join(
+            f"{point[key]:,}: {_millions(point['rounds_per_s']['median'])}" for point in points
+        )
+        lines += ["", f"Million rounds/s by {what}: {speeds}."] if points else []
+    if results["start"]:
+        cold, cached = (f"{results['start'][key]:.1f}" for key in ("cold_s", "cached_s"))
+        lines += ["", f"`c2mabv run --seeds 100 --horizon 1000`: {cold} s, then {cached} s."]
     lines += ["", "| target | measured | wanted | |", "|---|--:|--:|---|"]
     words = {True: "met", False: "not met", None: "not measured"}
     for target in results["targets"]:
