@@ -68,7 +68,7 @@ def targets(results: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _spread(points: list[dict[str, Any]], needed: int) -> float | None:
-    rates = [point["rounds_per_s"]["median"] for point in points]
+    rates = [float(point["rounds_per_s"]["median"]) for point in points]
     return max(rates) / min(rates) if len(rates) >= needed else None
 
 
