@@ -15,7 +15,14 @@ from sweep_spec import variant, written
 
 from c2mabv_jax import sweep
 
-COMMAND = [sys.executable, "-c", "from c2mabv_jax.cli import main; main()", "sweep"]
+# A runner in the background hands on an ignored SIGINT; a terminal does not.
+PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from c2mabv_jax.cli import main
+main()
+"""
+COMMAND = [sys.executable, "-c", PROGRAM, "sweep"]
 TILES = 24
 
 
