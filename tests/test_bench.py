@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from c2mabv_jax.bench import peer_numba, table, targets
-from c2mabv_jax.bench.agreement import FALSE_ALARM, DisagreementError, assert_agrees
+from c2mabv_jax.bench.agreement import (
+    FALSE_ALARM,
+    DisagreementError,
+    assert_agrees,
+    assert_optimal,
+    pooled,
+)
 from c2mabv_jax.bench.case import Case, Contestant, Outcome
 from c2mabv_jax.bench.peer_highs import numpy_highs
 from c2mabv_jax.bench.peer_numpy import numpy_batch
@@ -149,3 +155,15 @@ def test_the_command_refuses_a_file_as_folder(tmp_path, capsys):
     assert run_command(["bench", "--out", str(path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert run_command(["bench", "--ful"]) == 2
+
+
+def test_a_solver_is_judged_by_its_certificate():
+    runs = np.ones(3)
+    good = Outcome(runs, runs, np.full(3, 2e-6), np.zeros(3))
+    assert assert_optimal("good", pooled([good, good]), 1.0)["gap"] == 2e-6
+    for gap, feasibility in ((1e-3, 0.0), (0.0, 1e-3), (np.nan, 0.0)):
+        bad = Outcome(runs, runs, np.full(3, gap), np.full(3, feasibility))
+        with pytest.raises(DisagreementError, match="optimum"):
+            assert_optimal("bad", bad, 1.0)
+    with pytest.raises(DisagreementError, match="certificate"):
+        assert_optimal("none", Outcome(runs, runs), 1.0)

@@ -13,6 +13,8 @@ from c2mabv_jax.bench.case import Outcome
 STANDARD_ERRORS = 5.0
 # Two-sided normal tail of one comparison; a run makes two comparisons per peer and case.
 FALSE_ALARM = math.erfc(STANDARD_ERRORS / math.sqrt(2))
+# Of the reward and of the budget of a round: what float32 sums over arms leave open.
+CERTIFIED = 1e-5
 
 
 class Difference(NamedTuple):
@@ -28,11 +30,14 @@ class DisagreementError(AssertionError):
 
 def pooled(outcomes: Sequence[Outcome]) -> Outcome:
     """The runs of several turns together."""
-    reward, cost = (
-        np.concatenate([np.asarray(getattr(outcome, field), np.float64) for outcome in outcomes])
-        for field in ("reward", "cost")
-    )
-    return Outcome(reward, cost)
+
+    def joined(field: str) -> np.ndarray | None:
+        parts = [getattr(outcome, field) for outcome in outcomes]
+        if any(part is None for part in parts):
+            return None
+        return np.concatenate([np.asarray(part, np.float64) for part in parts])
+
+    return Outcome(*map(joined, Outcome._fields))  # type: ignore[arg-type]
 
 
 def difference(peer: Outcome, reference: Outcome) -> Difference:
@@ -59,3 +64,21 @@ def assert_agrees(name: str, peer: Outcome, reference: Outcome) -> Difference:
             f"{STANDARD_ERRORS:g} happens by chance once in {1 / FALSE_ALARM:,.0f} comparisons"
         )
     return off
+
+
+def assert_optimal(name: str, peer: Outcome, budget: float) -> dict[str, float]:
+    """The worst certificate of all rounds of all runs; raises where it proves too little.
+
+    The gap is a share of the mean reward, infeasibility a share of the budget.
+    """
+    if peer.gap is None or peer.feasibility is None:
+        raise DisagreementError(f"{name}: keeps no certificate, so nothing shows what it solved")
+    gap = float(np.max(peer.gap) / peer.reward.mean())
+    worst = {"gap": gap, "feasibility": float(np.max(peer.feasibility) / budget)}
+    if not all(value <= CERTIFIED for value in worst.values()):  # true for not a number, too
+        raise DisagreementError(
+            f"{name}: relaxed solutions up to {worst['gap']:.2g} of the reward from the optimum "
+            f"and {worst['feasibility']:.2g} of the budget off the polytope; {CERTIFIED:g} is "
+            "what float32 explains"
+        )
+    return worst
