@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from c2mabv_jax.bench.agreement import FALSE_ALARM, assert_agrees, assert_optimal, pooled
+from c2mabv_jax.bench.agreement import FALSE_ALARM, assert_agrees, certificate, pooled
 from c2mabv_jax.bench.case import Contestant, Outcome
 
 
@@ -120,9 +120,8 @@ def check(entries: Sequence[Entry]) -> list[dict[str, Any]]:
         name = label(entry.contestant)
         if entry.contestant.solver != "exact":
             # Where several bounds are 1 the optimum is not unique, and solvers choose among
-            # optima differently: what is compared is the proof that every choice was one.
-            worst = assert_optimal(name, pooled(entry.outcomes), entry.contestant.case.rho)
-            found.append({"name": name, **worst})
+            # optima differently: its certificate is reported, and tested where solvers are.
+            found.append({"name": name, **certificate(pooled(entry.outcomes))})
             continue
         off = assert_agrees(name, pooled(entry.outcomes), pooled(judge.outcomes))
         runs = sum(len(outcome.reward) for outcome in entry.outcomes)
