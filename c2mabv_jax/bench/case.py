@@ -30,13 +30,16 @@ class Case:
 
     @property
     def mean_reward(self) -> np.ndarray:
-        """mu, float64 `[K]`."""
-        return np.linspace(0.9, 0.1, self.num_arms)
+        """mu, float64 `[K]`: far from 1, so that few upper bounds are cut at 1.
+
+        Bounds cut at 1 are tied, and contestants may choose among tied optima differently.
+        """
+        return np.linspace(0.5, 0.1, self.num_arms)
 
     @property
     def mean_cost(self) -> np.ndarray:
         """c, float64 `[K]`: convex in mu, so that the best mixture is of neighbours."""
-        return 0.9 * self.mean_reward**2
+        return 3.0 * self.mean_reward**2
 
     @property
     def rho(self) -> float:
