@@ -38,9 +38,7 @@ def verified() -> str:
     ]
     for claim in report["claims"]:
         statement = claim["definition"]["statement"].replace("|", "\\|")
-        lines.append(
-            f"| `{claim['claim']}` | {statement} | {claim['n']:,} | {claim['verdict']} |"
-        )
+        lines.append(f"| `{claim['claim']}` | {statement} | {claim['n']:,} | {claim['verdict']} |")
     lines += ["", "| broken on purpose | what | caught by |", "|---|---|---|"]
     for control in report["controls"]:
         by = ", ".join(f"`{name}`" for name in control["by"]) or "not caught"
