@@ -12,6 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
+from c2mabv_jax.arms import arm_index
 from c2mabv_jax.policies.base import Decision, Feedback, register
 from c2mabv_jax.policies.common import Learned, asking_order, by_lp, check, learn, means, start
 from c2mabv_jax.problem import Problem, ProblemError
@@ -63,7 +64,7 @@ class ExploreThenCommit:
         """The next arms in turn, or the committed solution."""
         num_arms, num_selected = problem.num_arms, problem.num_selected
         count = state.estimates.count
-        arms = jnp.arange(num_arms).reshape((-1,) + (1,) * (count.ndim - 1))
+        arms = arm_index(count)
         first = (state.round - 1) % num_arms * num_selected % num_arms
         turn = jnp.broadcast_to((arms - first) % num_arms < num_selected, count.shape)
         exploring = state.round <= self.exploring_rounds(problem)

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from c2mabv_jax.arms import largest, once, total
+from c2mabv_jax.arms import arm_index, largest, once, total
 from c2mabv_jax.relaxation.certificate import (
     INFEASIBLE,
     NOT_CONVERGED,
@@ -191,7 +191,7 @@ def _neighbours(
     At the final price all arms in which the ends differ score alike, so every set on a path
     of swaps from `lower` to `upper` is as good; two neighbours on it enclose the budget.
     """
-    arms = jnp.arange(weights.shape[0]).reshape((-1,) + (1,) * (weights.ndim - 1))
+    arms = arm_index(weights)
 
     def first(mask: Array) -> Array:
         return arms == jnp.where(mask, arms, weights.shape[0]).min(axis=0)

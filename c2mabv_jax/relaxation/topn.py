@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array
 
-from c2mabv_jax.arms import once
+from c2mabv_jax.arms import arm_index, once
 
 RANK_LIMIT = 16  # above this, N rounds of extraction beat K^2 / 2 comparisons
 
@@ -50,7 +50,7 @@ def _by_rank(scores: Array, num_selected: int) -> Array:
 
 
 def _by_extraction(scores: Array, num: int, last_index: bool) -> Array:
-    arms = jnp.arange(scores.shape[0]).reshape((-1,) + (1,) * (scores.ndim - 1))
+    arms = arm_index(scores)
     chosen = jnp.zeros(scores.shape, bool)
     for _ in range(num):
         left = jnp.where(chosen, -jnp.inf, scores)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from c2mabv_jax import streams, sums
-from c2mabv_jax.arms import reduce_arms, total
+from c2mabv_jax.arms import arm_index, reduce_arms, total
 from c2mabv_jax.policies.base import Decision, Feedback, Policy, State
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import INFEASIBLE, NOT_CONVERGED
@@ -91,7 +91,8 @@ def serve(
         stops = success(problem, environment, outcome.reward, key) == bool(model.stops_at)
         priority = decision.priority
         if priority is None:
-            priority = arm_index(selected)
+            priority = jnp.broadcast_to(arm_index(selected), selected.shape)
+            priority = priority.astype(jnp.result_type(float))
         observed = cascade_prefix(selected, stops, priority)
     else:
         observed = selected
@@ -110,12 +111,6 @@ def success(problem: Problem, environment: Any, reward: Array, key: Array) -> Ar
         uniform = streams.uniforms(streams.fold_in(key, streams.SATISFACTION), reward.shape[0])
         return uniform < reward
     return reward >= problem.satisfaction
-
-
-def arm_index(like: Array) -> Array:
-    """0, 1, ..., K-1 along the arm axis, shaped to broadcast with `like`."""
-    index = jnp.arange(like.shape[0]).reshape((-1,) + (1,) * (like.ndim - 1))
-    return jnp.broadcast_to(index, like.shape).astype(jnp.result_type(float))
 
 
 def account(
