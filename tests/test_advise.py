@@ -303,6 +303,7 @@ def test_command_on_a_long_log(log, tmp_path, capsys):
     ("options", "field"),
     [
         (["--budgets", "5:1:3"], "budgets"),
+        (["--budgets", "1e-9:1e-8:3", "--num-selected", "3"], "cheapest legal set"),
         (["--reward-model", "ANY"], "reward_model"),
         (["--num-selected", "9"], "num_selected"),
         (["--horizon", "3"], "horizon"),

@@ -217,6 +217,11 @@ def study(
         values = budgets_from(budgets, known)
     else:
         values = np.sort(np.asarray(budgets, np.float64))
+    if values[0] < known.cheapest * (1 - 1e-9):
+        raise ProblemError(
+            f"budgets = {values[0]:g}: the cheapest legal set costs {known.cheapest:.3g} "
+            f"{log.cost_unit}; begin there, or ask fewer LLMs with --num-selected"
+        )
     spaced = np.geomspace(max(horizon // 200, 10), horizon, _POINTS)
     asked = list(itertools.product(pairs, values))
     points = [
