@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import jax
@@ -227,11 +228,12 @@ def test_interrupted_and_resumed(base, tmp_path, monkeypatch, runs):
     stored: list[int] = []
 
     def three(self, number, arrays):
-        if len(stored) >= 3:  # two threads may both have passed here at 2
+        if len(stored) == 3:
             raise KeyboardInterrupt
         true(self, number, arrays)
         stored.append(number)
 
+    monkeypatch.setattr(execute, "workers", lambda: 1)  # a second thread would store a fourth
     monkeypatch.setattr(store.Folder, "write_tile", three)
     with pytest.raises(sweep.Interrupted, match="of 16 tiles are stored; go on with --resume"):
         sweep.sweep(spec, tmp_path / "out", tile=256, quiet=True)
@@ -240,8 +242,41 @@ def test_interrupted_and_resumed(base, tmp_path, monkeypatch, runs):
     there = {int(p.stem) for p in (tmp_path / "out" / "tiles").glob("*.npz")}
     runs.clear()
     sweep.sweep(spec, tmp_path / "out", tile=256, resume=True, quiet=True)
-    assert sorted(runs) == sorted(set(range(16)) - there) and len(there) >= 3
+    assert sorted(runs) == sorted(set(range(16)) - there) and len(there) == 3
     assert contents(tmp_path / "out") == contents(folder)
+
+
+def test_a_tile_that_comes_after_the_interrupt_is_not_stored(base, tmp_path, monkeypatch):
+    true, late, ended = execute.run_tile, threading.Event(), threading.Event()
+    outcome: list[BaseException | None] = []
+
+    def slow(plan, number, *rest):
+        if number == 0:
+            late.wait(60)
+        elif number == 1:
+            raise KeyboardInterrupt
+        return true(plan, number, *rest)
+
+    store_tile = store.Folder.write_tile
+
+    def watched(self, number, arrays):
+        try:
+            store_tile(self, number, arrays)
+            outcome.append(None)
+        except BaseException as error:
+            outcome.append(error)
+        if number == 0:
+            ended.set()
+
+    monkeypatch.setattr(execute, "run_tile", slow)
+    monkeypatch.setattr(execute, "workers", lambda: 2)
+    monkeypatch.setattr(store.Folder, "write_tile", watched)
+    with pytest.raises(sweep.Interrupted, match="0 of 16 tiles are stored"):
+        sweep.sweep(base[0], tmp_path / "out", tile=256, quiet=True)
+    late.set()
+    assert ended.wait(60)
+    assert [type(error) for error in outcome] == [store.Left]
+    assert list((tmp_path / "out" / "tiles").iterdir()) == []
 
 
 def test_finished_sweep_has_nothing_to_do(copied, runs, capsys):

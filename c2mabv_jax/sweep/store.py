@@ -26,6 +26,7 @@ import json
 import os
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -47,6 +48,10 @@ class Damaged(Exception):
     """A file that does not hold what was written; the message says what is wrong."""
 
 
+class Left(Exception):
+    """A tile came after its sweep had let go of the folder."""
+
+
 class Folder:
     """A sweep's folder.
 
@@ -60,12 +65,18 @@ class Folder:
         self.identity = identity
         text = json.dumps(identity, sort_keys=True)
         self.digest = hashlib.sha256(text.encode()).hexdigest()
+        self._storing = threading.Lock()
+        self._left = False
 
     # --- opening -------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep every other sweep out of the folder; the kernel lets go when we die."""
+        """Keep every other sweep out of the folder; the kernel lets go when we die.
+
+        Nothing of this sweep is stored after the end of the context, not even by a thread that
+        an interrupt left at its tile: the next sweep may be in the folder by then.
+        """
         import fcntl
 
         with writing(self.path):
@@ -85,7 +96,11 @@ class Folder:
                 lock.truncate(0)
                 lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
                 lock.flush()
-            yield
+            try:
+                yield
+            finally:
+                with self._storing:
+                    self._left = True
 
     def begin(self, resume: bool) -> list[str]:
         """Claim the folder for this sweep, or check that it is its own.
@@ -139,12 +154,18 @@ class Folder:
         return self.path / TILES / f"{number:06d}.npz"
 
     def write_tile(self, number: int, arrays: Arrays) -> None:
-        """Store a finished tile."""
+        """Store a finished tile.
+
+        Raises:
+          Left: the sweep has ended.
+        """
         payload = io.BytesIO()
         np.savez(payload, allow_pickle=False, **arrays)  # type: ignore[arg-type]
         content = payload.getvalue()
         header = _MAGIC + self._checksum(number, content).encode() + b"\n"
-        with writing(self.path):
+        with self._storing, writing(self.path):
+            if self._left:
+                raise Left(f"tile {number}: finished after its sweep had ended; not stored")
             write(self.tile_file(number), header + content)
 
     def read_tile(self, number: int) -> Arrays:
