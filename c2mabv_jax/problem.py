@@ -21,6 +21,8 @@ FeedbackRule = Literal["semi-bandit", "cascading"]
 Billing = Literal["selected", "queried"]
 CascadeOrder = Literal["cheapest", "highest-ucb", "given"]
 
+FLOAT32_NOISE = 1e-6  # relative; what a sum of costs may be off by
+
 _DEFAULTS: dict[str, tuple[Cardinality, FeedbackRule]] = {
     "AWC": ("at_most", "cascading"),
     "SUC": ("exactly", "semi-bandit"),
@@ -30,6 +32,14 @@ _DEFAULTS: dict[str, tuple[Cardinality, FeedbackRule]] = {
 
 class ProblemError(ValueError):
     """A problem that cannot be posed; the message names the field and the fix."""
+
+
+def rounded_up(value: float) -> str:
+    """Four digits, rounded up (but for the noise of float32): an amount that is itself enough."""
+    shown = float(f"{value:.4g}")
+    if shown < value * (1 - FLOAT32_NOISE):
+        shown += 10.0 ** (np.floor(np.log10(value)) - 3)
+    return f"{shown:.4g}"
 
 
 def is_traced(value: Any) -> bool:

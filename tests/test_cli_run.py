@@ -224,12 +224,38 @@ def test_smallest_feasible_budget_is_named_and_suffices(tmp_path, capsys, monkey
     assert any("never binds" in remark for remark in prepare(100 * named).remarks)
 
 
+@pytest.mark.parametrize(("arms", "asked"), [(2, 1), (3, 1), (5, 2), (7, 3), (8, 4), (11, 4)])
+def test_default_number_of_llms_leaves_a_choice(arms, asked, tmp_path):
+    names = "abcdefghijk"[:arms]
+    lines = [f"q{q},{m},{(q + i) % 2},{0.1 * (i + 1):.1f}\n" for q in range(6)
+             for i, m in enumerate(names)]  # fmt: skip
+    (tmp_path / "log.csv").write_text("query,model,score,cost_usd\n" + "".join(lines))
+    printed = _captured(
+        ["run", "--log", str(tmp_path / "log.csv"), "--reward-model", "SUC", "--horizon", "20",
+         "--seeds", "4", "--policies", "c2mabv", "--out", str(tmp_path / "out")]
+    )  # fmt: skip
+    assert f"{arms} LLMs, exactly {asked} asked per query" in printed
+    assert "nothing to choose" not in printed
+
+
+def test_remarks_on_problems_that_are_legal_but_odd(tmp_path):
+    def said(*options):
+        return _captured([*SMALL, "--out", str(tmp_path / "out"), "--force", *options])
+
+    assert "the budget is less than the cheapest LLM costs" in said("--budget", "1e-6")
+    everyone = said("--reward-model", "SUC", "--num-selected", "9")
+    assert "there is nothing to choose: all 9 LLMs are asked every time" in everyone
+    usual = said("--reward-model", "SUC")
+    assert "nothing to choose" not in usual and "less than the cheapest" not in usual
+
+
 def test_unreadable_logs(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cases = {
         "nan.csv": ("query,model,score,cost\na,x,nan,1\n", "nan"),
         "percent.csv": ("query,model,score,cost\na,x,85,1\n", "score"),
         "short.csv": ("query,model,score,cost\na,x,0\n", "3 fields"),
+        "no_cost.csv": ("query,model,score\na,x,0\n", "a unit may follow: cost_usd"),
         "empty.csv": ("", "empty.csv"),
     }
     for name, (text, named) in cases.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sweep_spec import BASE, POINTS, toml, variant, written
 
+from c2mabv_jax import sweep
 from c2mabv_jax.cli import run_command
 from c2mabv_jax.policies import catalogue
 from c2mabv_jax.problem import ProblemError
 from c2mabv_jax.sweep import run
+from c2mabv_jax.sweep import spec as tables
 from c2mabv_jax.sweep.spec import differences, parse
 
 LOG = "query_id,score|A,score|B,score|C,cost_usd|A,cost_usd|B,cost_usd|C\n" + "".join(
@@ -388,3 +391,92 @@ def test_path_of_the_spec_is_relative_to_its_folder(tmp_path, monkeypatch):
     (tmp_path / "spec.toml").write_text(_log_spec())
     monkeypatch.chdir(Path("/"))
     assert len(run.read(tmp_path / "spec.toml")[1].points) == 6 // 3
+
+
+# --- the example -----------------------------------------------------------------------------
+
+
+def shown(capsys) -> str:
+    assert run_command(["sweep", "--example"]) == 0
+    return capsys.readouterr().out
+
+
+def test_example_is_a_sweep_that_can_be_run(tmp_path, capsys):
+    (tmp_path / "spec.toml").write_text(shown(capsys))
+    spec, plan = run.read(tmp_path / "spec.toml")
+    assert len(plan.points) == 24 and run.remarks(plan) == []
+    assert spec.title
+
+
+def test_example_explains_every_key_and_no_other(capsys):
+    """Every table of the file, keys that are commented out included, is valid and whole."""
+    text = shown(capsys)
+    with pytest.raises(ProblemError, match="either budget or budget_fraction"):
+        parse(text.replace("## budget_fraction", "budget_fraction"), "example")
+    text = text.replace("\nbudget =", "\n# budget =").replace("## ", "")
+    everything = tomllib.loads(text)
+    assert set(everything) == set(tables.Spec.model_fields)
+    assert {*everything["problem"], "budget"} == set(tables.ProblemTable.model_fields)
+    kinds = (tables.Scenario, tables.Log, tables.Synthetic, tables.Random, tables.Gap)
+    every = {k.model_fields["kind"].annotation.__args__[0]: k for k in
+             (*kinds, tables.Minimax, tables.Cascading)}  # fmt: skip
+    assert [table["kind"] for table in everything["environment"]] == list(every)
+    for table in everything["environment"]:
+        keys = set(every[table["kind"]].model_fields)
+        assert set(table) | {"label"} == keys, table["kind"]
+        every[table["kind"]].model_validate(table)
+    assert set(everything["policy"][0]) == {*tables.PolicyTable.model_fields, "delta"}
+    parse(text, "example")
+
+
+@pytest.mark.parametrize("key", ["title", "num_seeds", "kind", "horizon"])
+def test_an_example_without_a_key_would_be_noticed(key, capsys, monkeypatch, tmp_path):
+    """Control of the test above."""
+    from c2mabv_jax.cli import sweep as command
+
+    lines = shown(capsys).splitlines(keepends=True)
+    lacking = tmp_path / "example.toml"
+    at = next(i for i, line in enumerate(lines) if line.startswith((f"{key} =", f"## {key} =")))
+    lacking.write_text("".join(lines[:at] + lines[at + 1 :]))
+    monkeypatch.setattr(command, "EXAMPLE", lacking)
+    with pytest.raises((AssertionError, KeyError, ProblemError)):
+        test_example_explains_every_key_and_no_other(capsys)
+
+
+# --- budgets that no set can keep ------------------------------------------------------------
+
+
+def test_budgets_that_no_set_can_keep_are_an_error(command):
+    status, lines = command(toml(variant(problem__budget=[0.1, 0.29])))
+    assert status == 2 and one_line(lines)
+    assert (
+        "[problem] budget = 0.1: 2 LLMs of synthetic cost at least 0.3, the budget is 0.1 "
+        "(so at 16 of 16 points); give a larger one" in lines[0]
+    )
+    status, lines = command(toml(variant(problem__budget=None, problem__budget_fraction=0.1)))
+    assert status == 2 and "budget_fraction = 0.1: 2 LLMs of synthetic cost" in lines[0]
+    status, _ = command(toml(variant(problem__budget=0.3)))
+    assert status == 0  # what the two cheapest cost
+
+
+def test_some_budgets_that_no_set_can_keep_are_a_note(tmp_path, capsys):
+    path = written(tmp_path, variant(problem__budget=[0.1, 0.5], problem__horizon=10))
+    assert run_command(["sweep", str(path), "--dry-run"]) == 0
+    assert "note: [problem] budget = 0.1: 2 LLMs" in capsys.readouterr().out
+    assert run_command(["sweep", str(path), "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().err
+    assert "(so at 4 of 8 points); they play the cheapest set, see `feasible`" in said
+    assert "Next: `c2mabv plot" in said
+    results = sweep.load(tmp_path / "out")
+    assert (results["feasible"].values == (results["budget"].values > 0.3)).all()
+    assert run_command(["plot", str(tmp_path / "out")]) == 0  # what was said to come next
+
+
+def test_budgets_of_cascades_are_judged_by_what_can_be_billed(tmp_path):
+    few = variant(problem__budget=0.05, problem__reward_model="AWC")
+    assert run.remarks(run.read(written(tmp_path, few))[1]) == []  # it may ask nobody
+    few["problem"].update(cardinality="exactly", billing="queried", budget=0.15)
+    assert run.remarks(run.read(written(tmp_path, few))[1]) == []  # the first may settle it
+    few["problem"].update(billing="selected")
+    with pytest.raises(ProblemError, match=r"cost at least 0\.3, the budget is 0\.15"):
+        run.read(written(tmp_path, few))

@@ -15,7 +15,7 @@ from c2mabv_jax.problem import Problem, ProblemError
 from c2mabv_jax.simulation import simulate
 from c2mabv_jax.simulation.run import check_fit
 
-DEFAULT_SELECTED = 4
+DEFAULT_SELECTED = 4  # or half of the LLMs, so that there is something to choose
 
 
 class Job(NamedTuple):
@@ -56,7 +56,7 @@ def prepare(
       ProblemError: one line that names the option and the fix.
     """
     if num_selected is None:
-        num_selected = min(DEFAULT_SELECTED, environment.num_arms)
+        num_selected = min(DEFAULT_SELECTED, max(1, environment.num_arms // 2))
     problem = Problem(
         num_arms=environment.num_arms,
         num_selected=num_selected,
@@ -73,6 +73,11 @@ def prepare(
         )
     remark = world.check_budget(problem, environment)
     remarks += [remark] if remark else []
+    if num_selected == problem.num_arms and not problem.at_most:
+        remarks.append(
+            f"there is nothing to choose: all {num_selected} LLMs are asked every time; give a "
+            "smaller --num-selected"
+        )
     if names == ("all",):
         names = tuple(entry.name for entry in catalogue.POLICIES)
     if len(set(names)) < len(names):

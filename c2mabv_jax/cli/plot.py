@@ -31,14 +31,11 @@ def plot(
     ] = None,
 ) -> None:
     """Draw the figures again; a figure of the same name is replaced, whole or not at all."""
-    if not source.is_dir():
-        raise c2mabv_jax.ProblemError(
-            f"DIR = '{source}': no such folder; give one that `c2mabv run` wrote"
-        )
     if not (source / "results.zarr").is_dir():
+        what = "no results.zarr in it" if source.is_dir() else "no such folder"
         raise c2mabv_jax.ProblemError(
-            f"DIR = '{source}': no results.zarr in it; give a folder that `c2mabv run` or a "
-            "finished `c2mabv sweep` wrote"
+            f"DIR = '{source}': {what}; give a folder that `c2mabv run` or a finished "
+            "`c2mabv sweep` wrote"
         )
     results = opened(source / "results.zarr")
     if "point" in results.dims:

@@ -41,7 +41,7 @@ def run(
     ] = "AWC",
     num_selected: Annotated[
         int | None,
-        typer.Option(help="N, LLMs asked per query; by default 4, if there are so many."),
+        typer.Option(help="N, LLMs asked per query; by default half of them, at most 4."),
     ] = None,
     budget: Annotated[
         float | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -13,11 +14,16 @@ import typer
 
 from c2mabv_jax.problem import ProblemError
 
+EXAMPLE = Path(__file__).parent.parent / "sweep" / "example.toml"
+
 
 def sweep(
-    spec: Annotated[Path, typer.Argument(help="Sweep file (TOML).", show_default=False)],
+    spec: Annotated[
+        Path | None, typer.Argument(help="Sweep file (TOML); --example shows one.")
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the sweep.", show_default=False)
+        Path | None,
+        typer.Option(help="Folder of the sweep; required, except with --dry-run."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the sweep in --out; mend what is damaged.")
@@ -26,30 +32,33 @@ def sweep(
         bool,
         typer.Option("--dry-run", help="Only say what it takes: points, memory, disk, time."),
     ] = False,
+    example: Annotated[
+        bool,
+        typer.Option("--example", help="Print a sweep file with every key explained, and end."),
+    ] = False,
     tile: Annotated[
         int | None,
-        typer.Option(
-            help="Runs per unit of work, a multiple of 64; no result depends on it.",
-            show_default=False,
-        ),
+        typer.Option(help="Runs per unit of work, a multiple of 64; no result depends on it."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     coordinator: Annotated[
         str | None,
         typer.Option(
             help="HOST:PORT of process 0, for a sweep over several processes (automatic under "
-            "Slurm and on TPU pods).",
-            show_default=False,
+            "Slurm and on TPU pods)."
         ),
     ] = None,
-    num_processes: Annotated[
-        int | None, typer.Option(help="How many processes there are.", show_default=False)
-    ] = None,
-    process_id: Annotated[
-        int | None, typer.Option(help="Which of them this is: 0, 1, ...", show_default=False)
-    ] = None,
+    num_processes: Annotated[int | None, typer.Option(help="How many processes there are.")] = None,
+    process_id: Annotated[int | None, typer.Option(help="Which of them this is: 0, 1, ...")] = None,
 ) -> int:
     """A grid of problems times thousands of seeds, in tiles: it can be killed and resumed."""
+    if example:
+        print(EXAMPLE.read_text(encoding="utf-8"), end="")
+        return 0
+    if spec is None:
+        raise ProblemError(
+            "SPEC: missing; give a sweep file (`c2mabv sweep --example > sweep.toml` makes one)"
+        )
     if out is None and not dry_run:
         raise ProblemError("--out: missing; give the folder of the sweep (or --dry-run)")
     from c2mabv_jax.cli import cache
@@ -73,6 +82,9 @@ def sweep(
     finally:
         if before is not None:
             signal.signal(signal.SIGTERM, before)
+    if not quiet and (process_id or 0) == 0:
+        place = shlex.quote(str(out))
+        print(f"Next: `c2mabv plot {place}` draws the figures.", file=sys.stderr)
     return 0
 
 

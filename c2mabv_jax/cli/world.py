@@ -7,20 +7,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from c2mabv_jax.problem import Problem, ProblemError
+from c2mabv_jax.problem import FLOAT32_NOISE, Problem, ProblemError, rounded_up
+from c2mabv_jax.theory.sets import least_cost
 
 
 class Fence(NamedTuple):
     """What sets of N LLMs cost per round under the true mean costs, in money.
 
     Attributes:
-      least: the cheapest legal set (0 where fewer than N may be asked).
+      least: no legal set costs less (0 where fewer than N may be asked).
+      single: the cheapest LLM.
       cheapest: the N cheapest LLMs.
       best: the N LLMs with the highest mean reward (ties: the cheaper).
       dearest: the N dearest LLMs.
     """
 
     least: float
+    single: float
     cheapest: float
     best: float
     dearest: float
@@ -60,7 +63,8 @@ def fence(problem: Problem, environment: Any) -> Fence:
     best = np.lexsort((cost, -reward))[:number]
     cheapest = float(sorted_cost[:number].sum())
     return Fence(
-        least=0.0 if problem.at_most else cheapest,
+        least=least_cost(problem, cost),
+        single=float(sorted_cost[0]),
         cheapest=cheapest,
         best=float(cost[best].sum()),
         dearest=float(sorted_cost[-number:].sum()),
@@ -79,17 +83,22 @@ def default_budget(prices: Fence) -> float:
 
 
 def check_budget(problem: Problem, environment: Any) -> str | None:
-    """A remark on a budget that cannot bind; raises where no legal set can meet it.
+    """A remark on an odd budget; raises where no legal set can meet it.
 
     Raises:
       ProblemError: names --budget and the smallest feasible one.
     """
     budget, prices, unit = float(problem.budget), fence(problem, environment), environment.cost_unit
     money = "" if unit == "1" else f" {unit}"
-    if budget < prices.least * (1 - 1e-9):
+    if budget < prices.least * (1 - FLOAT32_NOISE):
         raise ProblemError(
             f"--budget = {budget:g}{money}: the {problem.num_selected} cheapest LLMs cost "
-            f"{_up(prices.least)}{money}; give at least that, or a smaller --num-selected"
+            f"{rounded_up(prices.least)}{money}; give at least that, or a smaller --num-selected"
+        )
+    if budget < prices.single:
+        return (
+            f"the budget is less than the cheapest LLM costs ({prices.single:.3g}{money}): many "
+            "queries are put to no LLM at all"
         )
     if budget > prices.dearest:
         return (
@@ -102,11 +111,3 @@ def check_budget(problem: Problem, environment: Any) -> str | None:
             f"{prices.best:.4g}{money}"
         )
     return None
-
-
-def _up(value: float) -> str:
-    """Four digits, rounded up, so that the number shown is itself enough."""
-    shown = float(f"{value:.4g}")
-    if shown < value:
-        shown += 10.0 ** (np.floor(np.log10(value)) - 3)
-    return f"{shown:.4g}"

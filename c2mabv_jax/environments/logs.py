@@ -320,7 +320,7 @@ def _read_long(
     if lacking:
         raise sheet.error(
             f"no column {lacking[0]!r}; give columns score|MODEL and cost|MODEL (wide), "
-            "or query, model, score, cost (long)"
+            "or query, model, score, cost (long); a unit may follow: cost_usd"
         )
     query_at, model_at, score_at, cost_at = (int(i) for i in at.values() if i is not None)
     group_at = _group_column(sheet, groups)

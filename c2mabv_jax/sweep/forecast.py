@@ -29,6 +29,7 @@ class Forecast(NamedTuple):
       memory: bytes resident in one process, an estimate from above.
       disk: bytes of tiles and results.
       compile_seconds, run_seconds: on one process of this machine.
+      remarks: what the user should know, a line each.
     """
 
     points: int
@@ -40,6 +41,7 @@ class Forecast(NamedTuple):
     disk: float
     compile_seconds: float
     run_seconds: float
+    remarks: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """For people."""
@@ -52,6 +54,7 @@ class Forecast(NamedTuple):
             f"disk          about {size(self.disk)}",
             f"time          about {duration(self.compile_seconds + self.run_seconds)} "
             f"(compiling {duration(self.compile_seconds)})",
+            *self.remarks,
         ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
@@ -14,9 +14,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from c2mabv_jax.environments import generators, replay, scenario, synthetic
 from c2mabv_jax.policies import catalogue
-from c2mabv_jax.problem import Problem, ProblemError
+from c2mabv_jax.problem import FLOAT32_NOISE, Problem, ProblemError, rounded_up
 from c2mabv_jax.sweep import spec as tables
 from c2mabv_jax.sweep.spec import Spec
+from c2mabv_jax.theory.sets import least_cost
 
 MOST_POINTS = 200_000
 
@@ -56,14 +57,40 @@ def points(spec: Spec, folder: Path, source: str = "spec") -> list[Point]:
     """All points of a sweep file.
 
     Raises:
-      ProblemError: a combination that is no problem; names table, key, value and fix.
+      ProblemError: a combination that is no problem, or budgets that no legal set can keep at
+        all points; names table, key, value and fix.
     """
     found = []
     for point in _product(spec, folder, source):
         found.append(point)
         if len(found) > MOST_POINTS:
             raise ProblemError(f"{source}: more than {MOST_POINTS} points; shorten the lists")
+    if all(_least_cost(point) is not None for point in found):
+        raise ProblemError(f"{source}: {unaffordable(found)}; give a larger one")
     return found
+
+
+def unaffordable(found: Sequence[Point]) -> str | None:
+    """One line on points whose budget no legal set can keep; None where there are none."""
+    over = [(point, least) for point in found if (least := _least_cost(point)) is not None]
+    if not over:
+        return None
+    point, least = over[0]
+    given, unit = point.coordinates, point.environment.cost_unit
+    money = "" if unit == "1" else f" {unit}"
+    key = "budget_fraction" if "budget_fraction" in given else "budget"
+    return (
+        f"[problem] {key} = {given[key]:g}: {given['num_selected']} LLMs of "
+        f"{given['environment']} cost at least {rounded_up(least)}{money}, the budget is "
+        f"{given['budget']:.4g}{money} (so at {len(over)} of {len(found)} points)"
+    )
+
+
+def _least_cost(point: Point) -> float | None:
+    """What the cheapest legal set costs, in money, where that is more than the budget."""
+    cost = np.asarray(point.environment.mean_cost, np.float64) * point.environment.cost_scale
+    least = least_cost(point.problem, cost)
+    return least if least > float(point.problem.budget) * (1 + FLOAT32_NOISE) else None
 
 
 def _product(spec: Spec, folder: Path, source: str) -> Iterator[Point]:

@@ -48,7 +48,13 @@ def read(path: str | os.PathLike[str], tile: int | None = None) -> tuple[Spec, P
 def dry_run(path: str | os.PathLike[str], tile: int | None = None) -> Forecast:
     """What the sweep would take on this machine, from a short calibration."""
     spec, plan = read(path, tile)
-    return forecast(plan, spec.per_seed)
+    return forecast(plan, spec.per_seed)._replace(remarks=tuple(remarks(plan)))
+
+
+def remarks(plan: Plan) -> list[str]:
+    """What the user should know before it starts, a line each."""
+    over = grid.unaffordable(plan.points)
+    return [f"note: {over}; they play the cheapest set, see `feasible`"] if over else []
 
 
 def sweep(
@@ -93,7 +99,7 @@ def sweep(
             todo = []  # finished, and its tiles were cleared away on purpose
         mine = execute.share(todo, process, processes)
         progress = _progress(plan, todo, mine, processes, quiet or process > 0)
-        for line in [*warnings, *damaged, *(broken or [])]:
+        for line in [*remarks(plan), *warnings, *damaged, *(broken or [])]:
             progress.say(line)
         try:
             _run(plan, folder, mine, progress, spec.per_seed)

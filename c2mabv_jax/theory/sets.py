@@ -52,6 +52,18 @@ def set_table(
     return SetTable(sets, values, sets @ c)
 
 
+def least_cost(problem: Problem, mean_cost: ArrayLike) -> float:
+    """What no legal super arm costs less than, in the unit of `mean_cost` `[K]`.
+
+    Nothing where fewer than N arms may be asked, the cheapest arm where a cascade is billed as
+    it is queried, else the N cheapest.
+    """
+    if problem.at_most:
+        return 0.0
+    asked = 1 if problem.cascading and problem.billing == "queried" else problem.num_selected
+    return float(np.sort(np.asarray(mean_cost, np.float64))[:asked].sum())
+
+
 @functools.lru_cache(maxsize=8)
 def subsets(num_arms: int, num_selected: int, at_most: bool) -> np.ndarray:
     """All sets of the cardinality, read-only bool `[M, K]`, in lexicographic order by size.
