@@ -32,7 +32,7 @@ def run(setting: Setting) -> None:
         ]  # fmt: skip
         head = (
             "budget (USD/query)", "quality", "low", "high", "cost (USD/query)",
-            "cost over budget (%)", "oracle", "best single LLM", "learned after (queries)",
+            "cost over budget (%)", "oracle", "best single LLM", "queries to learn",
         )  # fmt: skip
         says = (
             f"{log.num_rows:,} logged queries ({name}), {log.num_arms} LLMs, one LLM per query, "

@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import math
+import shlex
 from pathlib import Path
 
 import jax
@@ -275,6 +276,20 @@ def test_other_budgets_need_no_other_program(small, log):
     assert not [event for event in compiled if event.endswith("backend_compile_duration")]
 
 
+def test_command_that_is_said_to_come_next_works(log, tmp_path, capsys):
+    """Also at the smallest budget that a choice can keep, which rounding may not undercut."""
+    options = ["--log", str(log), "--group", "a", "--models", "big,middle", "--horizon", "100"]
+    assert run_command(
+        ["advise", *options, "--seeds", "4", "--target", "0.01", "--out", str(tmp_path / "advice")]
+    ) == 0  # fmt: skip
+    said = capsys.readouterr().out
+    command = shlex.split(said[said.index("Next: `") + 7 : said.rindex("`")])
+    assert command[:2] == ["c2mabv", "run"] and "--group" in command
+    short = ["--horizon", "20", "--seeds", "2", "--out", str(tmp_path / "run")]
+    assert run_command([*command[1:], *short]) == 0
+    assert "2 LLMs, exactly 1 asked per query" in capsys.readouterr().out
+
+
 @pytest.mark.smoke
 def test_command_on_a_long_log(log, tmp_path, capsys):
     out = tmp_path / "advice"
@@ -293,6 +308,8 @@ def test_command_on_a_long_log(log, tmp_path, capsys):
     assert single == pytest.approx(dict(zip(MODELS, score.mean(axis=0), strict=True)), abs=1e-6)
     chosen = json.loads((out / "summary.json").read_text())["recommended"]
     assert chosen["budget"] in [float(row["budget"]) for row in found if row["kind"] == "c2mabv"]
+
+    assert "with replacement, from the 240 of the log" in text
 
     before = (out / "advice.md").read_bytes()
     assert run_command(["advise", *options, "--out", str(out)]) == 2

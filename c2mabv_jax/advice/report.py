@@ -150,7 +150,7 @@ def money(value: float) -> str:
 
 def queries(value: int | None, horizon: int) -> str:
     """A number of queries, or that it took more than was tried."""
-    return f"more than {horizon:,}" if value is None else f"{value:,}"
+    return f"> {horizon:,}" if value is None else f"{value:,}"
 
 
 def quality(value: float, interval: Sequence[float] | None = None) -> str:
@@ -304,13 +304,22 @@ def by_budget(study: Study, advice: Recommendation) -> list[str]:
         )
     head = [
         f"budget ({unit})", "quality [95 %]", "95 % of runs", "cost", "cost - budget", "oracle",
-        "best single LLM", "learned after", "ahead of single after",
+        "best single LLM", "queries to learn", "queries to beat single",
     ]  # fmt: skip
     return [
         "## Which budget buys which quality",
         "",
         f"C2MAB-V with alpha_reward = {advice.pair[0]:g}, alpha_cost = {advice.pair[1]:g}; "
-        f"averages over the first {study.horizon:,} queries and {study.num_seeds} runs.",
+        f"averages over the first {study.horizon:,} queries, learning included, and "
+        f"{study.num_seeds} runs. A run draws its queries at random, with replacement, from the "
+        f"{study.log.num_rows:,} of the log.",
+        "",
+        f"- *Queries to learn*: from there on every stretch of queries has a quality within {NEAR} "
+        f"of the oracle's and a cost of at most the budget and {NEAR}. \"> {study.horizon:,}\": not "
+        "within the queries tried.",
+        "- *Queries to beat single*: from there on the average quality so far, learning included, "
+        "is above that of the best single LLM that costs no more than was spent so far; that LLM "
+        "would have to be known beforehand.",
         "",
         *table(head, lines),
         "![learning](learning.png)",
@@ -415,15 +424,11 @@ def meaning(study: Study) -> list[str]:
         "",
         f"- Quality ({problem.reward_model}): {quality_means}. {billed}",
         *cascade,
-        "- Every run draws queries from the log at random, whole rows with replacement. It speaks "
+        "- Whole rows of the log are drawn, so models fail together as they did. The advice speaks "
         "for queries like those of the log; C2MAB-V does not look at a query's text.",
         "- The 95 % interval of the mean says how sure the average over runs is; 95 % of runs says "
         "what a single deployment may meet. Neither contains the error of the log itself, which "
         "the ± of single LLMs shows.",
-        f"- Learned after: from there on, every stretch has a quality within {NEAR} of the "
-        f"oracle's and a cost of at most the budget and {NEAR}.",
-        "- Ahead of single after: from there on, the average quality so far, learning included, is "
-        "above that of the best single LLM that costs no more than was spent so far.",
         "- Recommended: the alphas with the smallest shortfall, then the smallest budget that "
         "reaches the target share of the best set's quality.",
         "- The four pairs of alphas, the constants of the confidence radius and the rounding are "

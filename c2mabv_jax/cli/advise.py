@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from c2mabv_jax.cli import cache, folder
-from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.problem import ProblemError, rounded_up
 
 
 def advise(
@@ -84,7 +84,13 @@ def advise(
         advice.write_advice(done, recommended, stage, command)
     print(printed(done, recommended))
     files = "advice.md, advice.csv, quality_cost.png, learning.png, usage.png"
-    print(f"\nwritten to {target_folder}: {files}")
+    print(f"\nWritten to {target_folder}: {files}.")
+    again = ["c2mabv", "run", "--log", str(log), "--reward-model", reward_model]
+    for option, value in (("--group", group), ("--models", models)):
+        again += [option, value] if value else []
+    again += ["--num-selected", str(done.problem.num_selected)]
+    again += ["--budget", rounded_up(recommended.run.budget)]
+    print(f"Next: `{shlex.join(again)}` compares it with baselines.")
 
 
 def _listed(text: str | None) -> tuple[str, ...] | None:
