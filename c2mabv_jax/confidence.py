@@ -1,4 +1,4 @@
-"""Confidence radii and bounds of the local server (SPEC section 3, THEORY section 1).
+"""Confidence radii and bounds of the local server.
 
 Every radius takes counts of observations made *before* round t. Arrays are arm first,
 `[K, ...]`, with any trailing batch axes; `t`, `delta` and the alphas broadcast against them.
@@ -46,7 +46,7 @@ def log_term(t: ArrayLike, num_arms: int, delta: ArrayLike) -> Array:
 
 
 def hoeffding_radius(t: ArrayLike, count: ArrayLike, num_arms: int, delta: ArrayLike) -> Array:
-    """sqrt(ell_t / (2 n)): the radius of C2MAB-V (constants reconstructed; THEORY 1.1).
+    """sqrt(ell_t / (2 n)): the radius of C2MAB-V (constants reconstructed).
 
     Args:
       t: round, 1 for the first one.
@@ -62,21 +62,24 @@ def hoeffding_radius(t: ArrayLike, count: ArrayLike, num_arms: int, delta: Array
 
 
 def anytime_radius(count: ArrayLike, num_arms: int, delta: ArrayLike) -> Array:
-    """sqrt(ln(2 pi^2 K n^2 / (3 delta)) / (2 n)): same guarantee, smaller (THEORY 1.2)."""
+    """sqrt(ln(2 pi^2 K n^2 / (3 delta)) / (2 n)): the same guarantee, smaller.
+
+    A union bound over n instead of over n and t.
+    """
     n = jnp.maximum(_float(count), 1)
     log = math.log(2 * math.pi**2 * num_arms / 3) + 2 * jnp.log(n) - _log(delta)
     return _shrink(log / 2, count)
 
 
 def ucb1_radius(t: ArrayLike, count: ArrayLike) -> Array:
-    """sqrt(1.5 ln t / n): CUCB, CombUCB1, CascadeUCB1 (THEORY 1.3)."""
+    """sqrt(1.5 ln t / n): CUCB (Chen et al. 2013), CombUCB1, CascadeUCB1 (Kveton et al. 2015)."""
     return _shrink(1.5 * _log(t), count)
 
 
 def bernstein_radius(
     count: ArrayLike, variance: ArrayLike, num_arms: int, delta: ArrayLike
 ) -> Array:
-    """Empirical Bernstein, anytime over 2K streams at total level delta (THEORY 1.4).
+    """Empirical Bernstein, anytime over 2K streams at total level delta.
 
     sqrt(2 V x / n) + 3 x / n with x = ln(pi^2 K n^2 / delta) and V the biased empirical
     variance (Audibert, Munos, Szepesvari 2009).
@@ -118,7 +121,7 @@ def kl_bound(mean: ArrayLike, count: ArrayLike, level: ArrayLike, upper: bool) -
 
 
 def kl_level(count: ArrayLike, num_arms: int, delta: ArrayLike) -> Array:
-    """x_n = ln(2 pi^2 K n^2 / (3 delta)): anytime level of the KL bounds (THEORY 1.4)."""
+    """x_n = ln(2 pi^2 K n^2 / (3 delta)): anytime level of the KL bounds, by a union bound over n."""
     n = jnp.maximum(_float(count), 1)
     return math.log(2 * math.pi**2 * num_arms / 3) + 2 * jnp.log(n) - _log(delta)
 

@@ -67,7 +67,7 @@ def _one_of(field: str, value: Any, allowed: tuple[str, ...]) -> None:
 @register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One cost-constrained combinatorial bandit problem (SPEC section 2).
+    """One cost-constrained combinatorial bandit problem.
 
     Attributes:
       num_arms: K, the number of LLMs (base arms); at least 1.

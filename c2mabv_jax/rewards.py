@@ -1,7 +1,7 @@
 """The three reward models in one table: AWC (any win), SUC (sum up), AIC (all in).
 
 Arrays are arm first, `[K, ...]`. A set is a bool mask `selected`; a relaxed set is a vector
-of marginals in [0, 1]. SPEC sections 2 and 4; THEORY sections 2.4 and 4.3-4.4.
+of marginals in [0, 1].
 """
 
 from __future__ import annotations

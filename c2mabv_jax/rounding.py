@@ -1,8 +1,9 @@
-"""Scheduling cloud: discretisation rounding of marginals to a set (SPEC section 5).
+"""Scheduling cloud: discretisation rounding of marginals to a set.
 
 Every rounding here keeps the marginals exactly, P(k in S) = z_k, never selects more or fewer
 arms than floor/ceil of sum z, and is negatively correlated, so that E f(S) >= F(z) for
-submodular rewards (THEORY section 5). Arrays are arm first, `[K, ...]`.
+submodular rewards (Srinivasan 2001; Chekuri, Vondrak, Zenklusen 2010). Arrays are arm first,
+`[K, ...]`.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ import xarray as xr
 
 from c2mabv_jax import Problem, environments, simulate
 from c2mabv_jax.cli.world import default_budget, fence
+from c2mabv_jax.plotting import style
 from c2mabv_jax.policies import C2MABV
 from experiments.setting import Setting
 
@@ -33,76 +34,117 @@ MEMORIES: dict[str, dict[str, Any]] = {
 }
 
 
+LOOKS = {
+    "remembers all": ("black", "solid"),
+    "discount 0.999": ("sky", "dashed"),
+    "discount 0.995": ("blue", "solid"),
+    "window 1000": ("orange", "dashed"),
+    "window 400": ("vermilion", "solid"),
+    "budget + 5 %": ("grey", "dotted"),
+}
+EIGHTHS = (1, 2, 3, 5, 6)  # of the horizon, when something happens in the made-up world
+
+
 def made_up(horizon: int) -> environments.Changing:
     """Five LLMs whose ranking turns over in the course of `horizon` rounds."""
     base = environments.synthetic([0.85, 0.75, 0.55, 0.5, 0.35], [0.7, 0.5, 0.4, 0.35, 0.15])
-    part = horizon // 8
+    first, second, third, fifth, sixth = (part * horizon // 8 for part in EIGHTHS)
     return environments.changing(
         base,
-        quality={0: (0.3, 3 * part), 4: (0.8, 2 * part, 6 * part)},
-        price={1: (1.6, 5 * part)},
-        joins={3: part},
-        leaves={2: 6 * part},
+        quality={0: (0.3, third), 4: (0.8, second, sixth)},
+        price={1: (1.6, fifth)},
+        joins={3: first},
+        leaves={2: sixth},
     )
 
 
-def compare(
-    problem: Problem, world: Any, horizon: int, seeds: int, quantities: tuple[str, ...]
-) -> list[list[Any]]:
-    """One row a memory: mean and standard error over seeds of every quantity at the horizon.
-
-    The last row remembers all and has 5 % more to spend.
-    """
-    rows = []
+def compare(problem: Problem, world: Any, horizon: int, seeds: int) -> dict[str, xr.Dataset]:
+    """Runs of every memory, on the same queries; the last remembers all and may spend 5 % more."""
     more = problem.replace(budget=1.05 * problem.budget)
     trials = {name: (problem, memory) for name, memory in MEMORIES.items()}
     trials["budget + 5 %"] = (more, {})
-    for name, (posed, memory) in trials.items():
-        result = simulate(posed, world, C2MABV(**ALPHAS, **memory), horizon, seeds, 1)
-        last = result.isel(round=-1)
+    rounds = np.unique(np.linspace(1, horizon, 81).astype(int))
+    return {
+        name: simulate(posed, world, C2MABV(**ALPHAS, **memory), horizon, seeds, rounds)
+        for name, (posed, memory) in trials.items()
+    }
+
+
+def rows(results: dict[str, xr.Dataset], *quantities: str) -> list[list[Any]]:
+    """One row a memory: mean and standard error over seeds of every quantity at the horizon."""
+    found = []
+    for name, result in results.items():
         row: list[Any] = [name]
         for quantity in quantities:
-            row += _mean_and_error(last, quantity)
-        rows.append(row)
-    return rows
+            values = result[quantity].isel(round=-1).values
+            row += [float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))]
+        found.append(row)
+    return found
 
 
-def _mean_and_error(last: xr.Dataset, quantity: str) -> list[float]:
-    values = last[quantity].values
-    return [float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))]
-
-
-def on_log(path: Path, seeds: int, horizon: int | None = None) -> tuple[list[list[Any]], str]:
-    """Rows for a log in its logged order, any win with two LLMs, and what was run."""
+def on_log(
+    path: Path, seeds: int, horizon: int | None = None
+) -> tuple[dict[str, xr.Dataset], str]:
+    """A log in its logged order, any win with two LLMs, and what was run."""
     world = environments.replay(path, order="logged")
     problem = Problem(num_arms=world.num_arms, num_selected=2, budget=0.0, reward_model="AWC")
     problem = problem.replace(budget=default_budget(fence(problem, world)))
     horizon = horizon or world.num_rows
-    rows = compare(problem, world, horizon, seeds, ("reward", "cost"))
-    return rows, (
+    return compare(problem, world, horizon, seeds), (
         f"{path.name} in logged order, {horizon} rounds, AWC, K = {world.num_arms}, N = 2, budget "
         f"{problem.budget:.3g} {world.cost_unit}, {seeds} seeds"
     )
 
 
 def run(setting: Setting) -> None:
-    """Tables of both worlds."""
+    """Tables of both worlds, and a figure."""
     seeds, horizon = setting.pick((64, 1600), (256, 8000))
+    log = None
     if setting.log.exists():
-        rows, what = on_log(setting.log, seeds)
-        _show(rows, what)
+        log, what = on_log(setting.log, seeds)
+        found = rows(log, "reward", "cost")
+        _show(found, what)
         says = f"{what}; ± is the standard error over seeds, which all see the same rows."
-        setting.table(("memory", "reward", "±", "cost", "± "), rows, says, "log")
+        setting.table(("memory", "reward", "±", "cost", "± "), found, says, "log")
     else:
         print(f"  no log at {setting.log}: only the made-up world")
     world = made_up(horizon)
     problem = Problem(num_arms=5, num_selected=2, budget=0.8, reward_model="SUC")
-    rows = compare(problem, world, horizon, seeds, ("reward", "cost", "regret"))
+    results = compare(problem, world, horizon, seeds)
+    found = rows(results, "reward", "cost", "regret")
     what = f"Made-up world that changes, {horizon} rounds, SUC, N = 2, budget 0.8, {seeds} seeds"
-    _show(rows, what)
+    _show(found, what)
     says = f"{what}; ± is the standard error; regret against the optimum of every round."
     head = ("memory", "reward", "±", "cost", "± ", "regret", " ±")
-    setting.table(head, rows, says, "made-up")
+    setting.table(head, found, says, "made-up")
+    _draw(setting, results, log)
+
+
+def _draw(
+    setting: Setting, results: dict[str, xr.Dataset], log: dict[str, xr.Dataset] | None
+) -> None:
+    drawing, axes = style.figure(1, 1 if log is None else 2, width=style.DOUBLE, height=2.9)
+    for name, result in results.items():
+        _curve(axes[0, -1], result["round"].values, result["regret"].values, name)
+    for part in EIGHTHS:
+        axes[0, -1].axvline(part * int(result["round"][-1]) / 8, color="0.6", lw=0.6, zorder=0)
+    style.label(axes[0, -1], "round", "regret", "made-up world; lines: something changes")
+    if log is not None:
+        rounds = log["remembers all"]["round"].values
+        for name, result in log.items():
+            gained = rounds * (result["reward"].values - log["remembers all"]["reward"].values)
+            _curve(axes[0, 0], rounds, gained, name)
+        title = "log in its order, against remembering all"
+        style.label(axes[0, 0], "round", "answers gained", title)
+    style.legend(drawing, title="bands: 95 % confidence interval of the mean over seeds")
+    setting.figure(drawing)
+
+
+def _curve(ax: Any, rounds: np.ndarray, values: np.ndarray, name: str) -> None:
+    colour, dashes = style.PALETTE[LOOKS[name][0]], style.LINES[LOOKS[name][1]]
+    mean, half = values.mean(0), 1.96 * values.std(0, ddof=1) / np.sqrt(len(values))
+    ax.plot(rounds, mean, color=colour, linestyle=dashes, linewidth=1.2, label=name)
+    ax.fill_between(rounds, mean - half, mean + half, color=colour, alpha=0.16, linewidth=0)
 
 
 def _show(rows: list[list[Any]], what: str) -> None:

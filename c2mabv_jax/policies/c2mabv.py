@@ -1,7 +1,7 @@
 """C2MAB-V: confidence bounds, relaxed problem, dependent rounding (arXiv 2405.16587).
 
 The algorithm follows the abstract of the paper; constants inside the radius and the rounding
-scheme are reconstructed (SPEC sections 3 and 5).
+scheme are reconstructed.
 """
 
 from __future__ import annotations

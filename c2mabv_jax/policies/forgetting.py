@@ -1,8 +1,8 @@
 """Estimates that forget, so that confidence bounds follow a changing world.
 
 Discounted sums (D-UCB) and a sliding window (SW-UCB) after Garivier and Moulines 2011; the
-logarithm of the radius stops growing at the effective memory. No guarantee of THEORY
-section 1 holds for them. Both have the interface of `estimates.Estimates`.
+logarithm of the radius stops growing at the effective memory. The guarantees of
+`confidence` do not hold for them. Both have the interface of `estimates.Estimates`.
 """
 
 from __future__ import annotations

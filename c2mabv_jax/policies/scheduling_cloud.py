@@ -12,6 +12,6 @@ from c2mabv_jax.problem import Problem
 
 
 def round_marginals(problem: Problem, key: Array, marginals: Array) -> Array:
-    """Dependent rounding of z `[K, ...]` to a super arm, bool `[K, ...]` (SPEC section 5)."""
+    """Dependent rounding of z `[K, ...]` to a super arm, bool `[K, ...]`."""
     num_selected = None if problem.at_most else problem.num_selected
     return rounding.dependent_round(key, marginals, num_selected)

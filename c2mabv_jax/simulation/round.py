@@ -104,7 +104,7 @@ def serve(
 
 
 def success(problem: Problem, environment: Any, reward: Array, key: Array) -> Array:
-    """Whether each arm's outcome satisfies the user, bool `[K, ...]` (SPEC section 2)."""
+    """Whether each arm's outcome satisfies the user, bool `[K, ...]`."""
     if getattr(environment, "binary_reward", False):
         return reward > 0.5
     if problem.satisfaction == "bernoulli":
