@@ -121,7 +121,7 @@ def kl_bound(mean: ArrayLike, count: ArrayLike, level: ArrayLike, upper: bool) -
 
 
 def kl_level(count: ArrayLike, num_arms: int, delta: ArrayLike) -> Array:
-    """x_n = ln(2 pi^2 K n^2 / (3 delta)): anytime level of the KL bounds, by a union bound over n."""
+    """x_n = ln(2 pi^2 K n^2 / (3 delta)): anytime level of the KL bounds (union over n)."""
     n = jnp.maximum(_float(count), 1)
     return math.log(2 * math.pi**2 * num_arms / 3) + 2 * jnp.log(n) - _log(delta)
 

@@ -315,7 +315,7 @@ def by_budget(study: Study, advice: Recommendation) -> list[str]:
         f"{study.log.num_rows:,} of the log.",
         "",
         f"- *Queries to learn*: from there on every stretch of queries has a quality within {NEAR} "
-        f"of the oracle's and a cost of at most the budget and {NEAR}. \"> {study.horizon:,}\": not "
+        f'of the oracle\'s and a cost of at most the budget and {NEAR}. "> {study.horizon:,}": not '
         "within the queries tried.",
         "- *Queries to beat single*: from there on the average quality so far, learning included, "
         "is above that of the best single LLM that costs no more than was spent so far; that LLM "
