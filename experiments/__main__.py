@@ -12,6 +12,7 @@ from c2mabv_jax import ProblemError
 from c2mabv_jax.cli import cache
 
 EXPERIMENTS = {
+    "main_job": "`c2mabv run`, its table and figure",
     "comparison": "all policies on nine LLMs under three reward models; four pairs of alphas",
     "alphas": "C2MAB-V over alpha_reward and alpha_cost",
     "budgets": "reward against cost over budgets, and the oracle front",

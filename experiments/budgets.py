@@ -47,7 +47,7 @@ def run(setting: Setting) -> None:
             ])  # fmt: skip
     log_axis(ax, "x")
     style.label(ax, "average cost (USD/query)", "reward per round (sum of 4)")
-    style.legend(drawing)
+    style.legend(drawing, title=style.BARS)
     setting.figure(drawing)
     head = ("policy", "budget (USD/query)", "reward", "±", "cost (USD/query)",
             "cost over budget (%)", "oracle at the budget")  # fmt: skip

@@ -24,8 +24,8 @@ _PAIR_COLOURS = ("vermilion", "blue", "green", "purple")
 def run(setting: Setting) -> None:
     """Figures against rounds, and a table of everything at the horizon."""
     results = {model: setting.sweep(f"comparison-{model.lower()}") for model in MODELS}
-    setting.figure(_grid(results, _policies), "policies")
-    setting.figure(_grid(results, _pairs), "alphas")
+    setting.figure(_grid(results, _policies, f"C2MAB-V with {style.BAND}"), "policies")
+    setting.figure(_grid(results, _pairs, style.BAND), "alphas")
     for model, result in results.items():
         rows = [_row(result.isel(point=i)) for i in range(result.sizes["point"])]
         horizon, seeds = int(result["round"][-1]), int(result.attrs["num_seeds"])
@@ -69,7 +69,7 @@ def _label(point: xr.Dataset) -> str:
     return f"c2mabv ({float(point['alpha_reward']):g}, {float(point['alpha_cost']):g})"
 
 
-def _grid(results: dict[str, xr.Dataset], draw) -> Figure:
+def _grid(results: dict[str, xr.Dataset], draw, bands: str) -> Figure:
     """Rows: reward, violation, their ratio. Columns: reward models."""
     drawing, axes = style.figure(3, len(results), width=style.DOUBLE, height=6.0, sharex=True)
     for column, (model, result) in enumerate(results.items()):
@@ -86,7 +86,7 @@ def _grid(results: dict[str, xr.Dataset], draw) -> Figure:
                 log_axis(ax)
         style.label(axes[0, column], title=f"({'abc'[column]}) {model}")
         style.label(axes[2, column], x="round")
-    style.legend(drawing)
+    style.legend(drawing, title=bands)
     return drawing
 
 

@@ -61,11 +61,11 @@ def _draw(setting: Setting, rows: np.ndarray) -> None:
                 capsize=2,
                 label=f"d = {delay}",
             )
-    for ax, label in zip(axes[0], ("Lagrangian regret", "violation per round"), strict=True):
+    labels = ("Lagrangian regret", "violation per round (scaled cost)")
+    for ax, label in zip(axes[0], labels, strict=True):
         ax.set_xscale("log")
-        ax.set_xlabel("rounds between solutions, b")
-        ax.set_ylabel(label)
+        style.label(ax, "rounds between solutions, b", label)
     log_axis(axes[0, 0])
     axes[0, 1].set_ylim(bottom=0)
-    axes[0, 1].legend(title="rounds of delay", loc="upper left")
+    style.legend(drawing, title=f"d: rounds of delay; {style.BARS}")
     setting.figure(drawing)

@@ -79,5 +79,5 @@ def _draw(setting: Setting, rows: np.ndarray) -> None:
         ax.set_xticks(arms)
     style.label(axes[0, 0], "K, LLMs available", "reward below the mixed optimum", "(a) quality")
     style.label(axes[0, 1], "K, LLMs available", "time (ns/round)", "(b) time")
-    style.legend(drawing)
+    style.legend(drawing, title=style.BARS)
     setting.figure(drawing)

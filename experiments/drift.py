@@ -82,9 +82,7 @@ def rows(results: dict[str, xr.Dataset], *quantities: str) -> list[list[Any]]:
     return found
 
 
-def on_log(
-    path: Path, seeds: int, horizon: int | None = None
-) -> tuple[dict[str, xr.Dataset], str]:
+def on_log(path: Path, seeds: int, horizon: int | None = None) -> tuple[dict[str, xr.Dataset], str]:
     """A log in its logged order, any win with two LLMs, and what was run."""
     world = environments.replay(path, order="logged")
     problem = Problem(num_arms=world.num_arms, num_selected=2, budget=0.0, reward_model="AWC")

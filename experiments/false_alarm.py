@@ -25,7 +25,9 @@ def run(setting: Setting) -> None:
     repetitions = setting.pick(20, 400)
     alarms, contradicted, undecided = 0, Counter[str](), Counter[str]()
     start, comparisons, level = time.monotonic(), 0, 0.0
-    for seed in tqdm(range(FIRST_SEED, FIRST_SEED + repetitions), unit="report", leave=False):
+    for seed in tqdm(
+        range(FIRST_SEED, FIRST_SEED + repetitions), unit="report", leave=False, disable=None
+    ):
         report = verify(Spec(preset="tiny", seed=seed))
         comparisons, level = report.comparisons, report.preset.level
         alarms += report.status

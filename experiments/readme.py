@@ -1,7 +1,8 @@
 """`python -m experiments.readme`: the generated parts of the README, made anew.
 
-Policies come from the catalogue, what is verified from the stored report of `c2mabv verify`,
-speed from the stored results of `c2mabv bench`. A test holds the README against them.
+The main job's table is what it printed, policies come from the catalogue, what is verified
+from the stored report of `c2mabv verify`, speed from the stored results of `c2mabv bench`. A
+test holds the README against them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ from c2mabv_jax.policies.catalogue import POLICIES
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 REPORT = HERE / "verification" / "report.json"
+
+
+def main_job() -> str:
+    """What the main job printed."""
+    return f"```text\n{(HERE / 'tables' / 'main_job.txt').read_text().rstrip()}\n```"
 
 
 def policies() -> str:
@@ -51,7 +57,7 @@ def speed() -> str:
     return table.markdown(table.read(HERE / "benchmarks" / "results"))
 
 
-PARTS = {"policies": policies, "verified": verified, "bench": speed}
+PARTS = {"main_job": main_job, "policies": policies, "verified": verified, "bench": speed}
 
 
 def filled(text: str) -> str:

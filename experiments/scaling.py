@@ -57,7 +57,7 @@ def run(setting: Setting) -> None:
         style.label(axes[1, column], x="K, LLMs available" if column == 0 else "N, LLMs asked")
     style.label(axes[0, 0], y="Lagrangian regret at T")
     style.label(axes[1, 0], y="T x violation (scaled cost)")
-    style.legend(drawing, ncols=3)
+    style.legend(drawing, ncols=3, title="mean over instances; bars: least and most of them")
     setting.figure(drawing)
     head = ("quantity", "held", "grows", "size", "alpha_reward", "alpha_cost", "mean", "least",
             "most", "log-log slope")  # fmt: skip

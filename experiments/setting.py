@@ -61,10 +61,7 @@ class Setting:
         name = f"{self.name}-{suffix}" if suffix else self.name
         png, pdf = style.save(drawing, self.out / "figures" / name)
         pdf.unlink()
-        with Image.open(png) as image:  # a palette of 256 colours makes the file small
-            image.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=0).save(
-                png, optimize=True
-            )
+        small_png(png)
         print(f"  {png}")
         return png
 
@@ -84,6 +81,14 @@ class Setting:
         path.write_text(text, encoding="utf-8")
         print(f"  {path}")
         return path
+
+
+def small_png(path: Path) -> None:
+    """Keep a palette of 256 colours, which makes a committed figure small."""
+    with Image.open(path) as image:
+        image.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=0).save(
+            path, optimize=True
+        )
 
 
 def cell(value: Any) -> str:

@@ -42,7 +42,7 @@ def run(setting: Setting) -> None:
     ax.set_ylim(bottom=0)
     style.label(ax, "generation", "measured / bound")
     ax.set_xticks(generations)
-    style.legend(drawing, ncols=1)
+    style.legend(drawing, ncols=1, title=style.BARS)
     setting.figure(drawing)
     head = ("objective", "instances tried", "mean of measured / bound", "±", "largest run",
             "mean reward", "mean cost", "budget")  # fmt: skip

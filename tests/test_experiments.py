@@ -93,6 +93,8 @@ def test_committed_results_are_small_and_name_their_command(command):
     for name in command.EXPERIMENTS:
         for figure in (FOLDER / "figures").glob(f"{name}*.png"):
             assert figure.stat().st_size < LARGEST_FIGURE, figure.name
+        made = [path for path in FOLDER.glob(f"*/{name}*") if path.parent.name != "__pycache__"]
+        assert made, f"{name}: nothing committed; run python -m experiments {name}"
         for table in (FOLDER / "tables").glob(f"{name}*.md"):
             assert f"Made by `python -m experiments {name}`." in table.read_text(encoding="utf-8")
 

@@ -24,6 +24,7 @@ COLUMN, DOUBLE = 3.4, 7.0  # widths in inches: one column, a whole page
 SIZE = {"title": 8.5, "label": 8.0, "tick": 7.0, "legend": 7.0, "note": 6.5}  # points
 PNG_DPI = 200
 BAND = "bands: the middle 95 % of seeds"
+BARS = "bars: 95 % confidence interval of the mean"
 
 # Okabe and Ito, "Color Universal Design" (2008); its yellow is too pale for a line on white.
 PALETTE = {
