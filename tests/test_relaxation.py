@@ -17,7 +17,7 @@ from scipy.optimize import linprog
 from c2mabv_jax import Problem, relaxation
 from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.policies import local_server
-from c2mabv_jax.relaxation import INFEASIBLE, NOT_CONVERGED, OPTIMAL
+from c2mabv_jax.relaxation import INFEASIBLE, NOT_CONVERGED, OPTIMAL, parametric
 from c2mabv_jax.rewards import REWARD_MODELS, log_failure
 
 SOLVERS = ("solve_lp", "projected_gradient")
@@ -240,6 +240,23 @@ def test_too_few_steps_say_so():
     assert (far > 1e-3).mean() > 0.9
     assert (np.asarray(solution.certificate.status)[far > 1e-3] == NOT_CONVERGED).all()
     assert (gap >= far - 1e-5).all()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize(("num_arms", "num_selected"), [(9, 4), (30, 6)])
+def test_an_exact_search_stopped_early_says_so(num_arms, num_selected, steps, monkeypatch):
+    data = [x[..., :200] for x in instances(num_arms, num_selected)]
+    best = reference(num_arms, num_selected, False)[:200]
+    monkeypatch.setattr(parametric, "MAX_STEPS", steps)
+    solution = relaxation.solve_lp(*map(jnp.asarray, data[:2]), num_selected, jnp.asarray(data[2]))
+    status = np.asarray(solution.certificate.status)
+    unfinished = status == NOT_CONVERGED
+    assert unfinished.mean() > (0.02 if steps == 3 else 0.2)
+    gap = np.asarray(solution.certificate.gap)[unfinished]
+    far = (best - np.asarray(solution.certificate.objective))[unfinished]
+    assert (gap >= far - 1e-5).all() and (gap > 1e-5).mean() > 0.9
+    if steps == 3:
+        assert np.isfinite(gap).any()  # both ends were found: how far is it at most?
 
 
 def test_a_concave_objective_of_ones_own():

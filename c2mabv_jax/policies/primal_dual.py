@@ -16,10 +16,10 @@ import numpy as np
 from jax import Array
 
 from c2mabv_jax import sums
+from c2mabv_jax.arms import total
 from c2mabv_jax.policies import common
 from c2mabv_jax.policies.base import Decision, Feedback, register
 from c2mabv_jax.problem import Problem
-from c2mabv_jax.relaxation.parametric import sum_over
 
 
 class PrimalDualState(NamedTuple):
@@ -94,6 +94,6 @@ class PrimalDualBwK:
     ) -> PrimalDualState:
         """Learn, pay, and move the weights by the optimistic cost of the set."""
         assert decision.bounds is not None
-        over = sum_over(decision.selected, decision.bounds.cost_lcb) - problem.budget
+        over = total(jnp.where(decision.selected, decision.bounds.cost_lcb, 0)) - problem.budget
         excess = sums.add(state.excess, over)
         return PrimalDualState(common.pay(state.purse, decision, feedback), excess)

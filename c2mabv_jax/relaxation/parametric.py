@@ -7,11 +7,17 @@ crosses cost rho. The search keeps a set `upper` that costs more than rho and a 
 that does not, takes the slope of the chord between them as the price of budget, and asks
 the top-N selection at that price for a set above the chord. When there is none, the chord
 is an edge of the hull and the mixture of its ends that costs exactly rho is optimal; the
-height of the best set above the chord is a certified duality gap at any earlier stop.
+height of the best set above the chord is a certified duality gap at any earlier stop. Where
+an end is on the wrong side of rho, the price that replaces it is 0 or without bound.
+
+A step depends on the two sets alone, so a lane that is done repeats its last step and
+nothing else: lanes need no bookkeeping of their own. Sets are packed into words, which
+makes a step a few operations on `[...]` instead of many on `[K, ...]`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -19,7 +25,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from c2mabv_jax.arms import arm_index, largest, once, total
+from c2mabv_jax.arms import largest, once, total
+from c2mabv_jax.relaxation import words
 from c2mabv_jax.relaxation.certificate import (
     INFEASIBLE,
     NOT_CONVERGED,
@@ -30,12 +37,8 @@ from c2mabv_jax.relaxation.certificate import (
 from c2mabv_jax.relaxation.topn import top_n
 
 MAX_STEPS = 64
-NEITHER, UPPER, LOWER = 0, 1, 2  # which end a step replaces
-
-
-def sum_over(selected: Array, values: Array) -> Array:
-    """sum of values over a set, `[...]`."""
-    return total(jnp.where(selected, values, 0))
+UNBOUNDED = 2.0**60  # price at which costs alone matter
+KEEP, NEW_UPPER, NEW_LOWER, NEW_BOTH = 0, 1, 2, 3  # what a step does with the ends
 
 
 def solve_lp(
@@ -73,87 +76,79 @@ def solve_lp(
     costs = jnp.broadcast_to(costs.astype(dtype), shape)
     budget = jnp.broadcast_to(jnp.asarray(budget, dtype), shape[1:])
     eps = jnp.finfo(dtype).eps
-
     one = jnp.where(budget < 0, 2, 1).astype(dtype)
+    cost_of = lambda chosen: words.total_of(chosen, costs)  # noqa: E731
+    value_of = lambda chosen: words.total_of(chosen, weights)  # noqa: E731
 
-    def end(selected: Array) -> End:
-        cost, value = sum_over(selected, costs), sum_over(selected, weights)
-        return End(selected, once(cost, one), once(value, one))
+    def step(last: _Search) -> _Search:
+        upper, lower = last.upper, last.lower
+        upper_cost, lower_cost = cost_of(upper), cost_of(lower)
+        no_upper = upper_cost <= budget
+        no_lower = ~no_upper & (lower_cost > budget)
+        # A lower end that is worth more than the upper one is optimal if its price, 0, is.
+        rise, run = jnp.maximum(value_of(upper) - value_of(lower), 0), upper_cost - lower_cost
+        price = jnp.minimum(rise / jnp.where(run > 0, run, 1), UNBOUNDED)
+        price = once(jnp.where(no_upper, 0, jnp.where(no_lower, UNBOUNDED, price)), one)
+        chosen = top_n(weights - price * costs, num_selected, positive=at_most)
+        best = words.once(words.pack(chosen), one)
 
-    def cold() -> tuple[End, End, Array, Array]:
-        """Ends that enclose every price: the N best and the N cheapest."""
-        upper = end(top_n(weights, num_selected, positive=at_most))
-        lower = end(jnp.zeros(shape, bool) if at_most else top_n(-costs, num_selected))
-        # A budget equal to the cheapest set must not fail for the last bit of a sum.
-        tolerance = 2 * num_selected * eps * jnp.maximum(budget, lower.cost)
-        infeasible = lower.cost > budget + tolerance
-        slack = (upper.cost <= budget + tolerance) & ~infeasible
-        return _where(infeasible, lower, upper), _where(slack, upper, lower), infeasible, slack
+        above, noise = height(best, lower, price)
+        dear = cost_of(best) > budget
+        what = jnp.where(above > noise, jnp.where(dear, NEW_UPPER, NEW_LOWER), KEEP)
+        # Both ends are one where even the best set is affordable, or not even the cheapest.
+        what = jnp.where(no_upper, jnp.where(dear, NEW_UPPER, NEW_BOTH), what)
+        what = jnp.where(no_lower, jnp.where(dear, NEW_BOTH, NEW_LOWER), what)
+        what = once(what.astype(dtype), one)
+        more = last.number + 1 < MAX_STEPS  # the last step keeps the ends that it has judged
+        return _Search(
+            upper=jnp.where(((what == NEW_UPPER) & more) | (what == NEW_BOTH), best, upper),
+            lower=jnp.where(((what == NEW_LOWER) & more) | (what == NEW_BOTH), best, lower),
+            price=price,
+            best=best,
+            done=(what == KEEP) | (what == NEW_BOTH),
+            number=last.number + 1,
+        )
+
+    def height(best: Array, lower: Array, price: Array) -> tuple[Array, Array]:
+        """Height of a set above the line through `lower`, and what rounding makes of 0."""
+        cost, value, low_cost, low = cost_of(best), value_of(best), cost_of(lower), value_of(lower)
+        noise = jnp.abs(value) + jnp.abs(low) + price * (cost + low_cost)
+        return value - low - price * (cost - low_cost), 4 * eps * noise
 
     if warm is None:
-        upper, lower, infeasible, slack = cold()
-        done = slack | infeasible
-    else:
-        warm_upper, warm_lower = end(warm[0]), end(warm[1])
-        good = (warm_upper.cost > budget) & (warm_lower.cost <= budget)
-        good = good & (warm_upper.value > warm_lower.value)
-
-        def some_cold() -> tuple[End, End, Array, Array]:
-            upper, lower, infeasible, slack = cold()
-            upper, lower = _where(good, warm_upper, upper), _where(good, warm_lower, lower)
-            return upper, lower, infeasible & ~good, (slack | infeasible) & ~good
-
-        no = jnp.zeros(shape[1:], bool)
-        upper, lower, infeasible, done = jax.lax.cond(
-            jnp.all(good), lambda: (warm_upper, warm_lower, no, no), some_cold
-        )
-
-    def search(carry: _Search) -> _Search:
-        upper, lower, done, gap, step = carry
-        # A lower end that is worth more than the upper one is optimal if its price, 0, is.
-        rise, run = jnp.maximum(upper.value - lower.value, 0), upper.cost - lower.cost
-        # Scaling the price by `run` spares the division and cannot overflow.
-        best = end(top_n(run * weights - rise * costs, num_selected, positive=at_most))
-        above = run * (best.value - lower.value) - rise * (best.cost - lower.cost)
-        noise = run * (jnp.abs(best.value) + jnp.abs(lower.value))
-        noise = 4 * eps * (noise + rise * (best.cost + lower.cost))
-        found = (above > noise) & ~done
-        side = jnp.where(found, jnp.where(best.cost > budget, UPPER, LOWER), NEITHER)
-        side = once(side.astype(dtype), one)
-        return _Search(
-            upper=_where(side == UPPER, best, upper),
-            lower=_where(side == LOWER, best, lower),
-            done=side == NEITHER,
-            gap=jnp.where(done, gap, jnp.maximum(above, 0) / jnp.where(run > 0, run, 1)),
-            step=step + 1,
-        )
-
-    def unfinished(carry: _Search) -> Array:
-        return ~jnp.all(carry.done) & (carry.step < MAX_STEPS)
-
-    carry = _Search(upper, lower, done, jnp.zeros(shape[1:], dtype), jnp.int32(0))
-    upper, lower, converged, gap, _ = jax.lax.while_loop(unfinished, search, carry)
-
-    # An upper end that costs more and is worth less has no share in the mixture.
-    upper = _where(upper.value < lower.value, lower, upper)
+        start = jnp.zeros(shape, bool) if at_most else top_n(-costs, num_selected)
+        warm = (start, start)
+    upper, lower = (words.pack(chosen) for chosen in warm)
+    no = jnp.zeros(shape[1:], bool)
+    search = _Search(upper, lower, jnp.zeros_like(budget), upper, no, jnp.int32(0))
+    search = jax.lax.while_loop(
+        lambda last: ~jnp.all(last.done) & (last.number < MAX_STEPS), step, search
+    )
+    upper, lower = search.upper, search.lower
+    gap = height(search.best, lower, search.price)[0]
+    # An upper end that costs more and is worth no more has no share in the mixture.
+    upper = jnp.where(value_of(upper) <= value_of(lower), lower, upper)
     # Ties can leave ends that are several swaps apart; a vertex mixes two neighbours.
-    upper, lower = _neighbours(upper, lower, weights, costs, budget, at_most)
-    run = upper.cost - lower.cost
-    share = (budget - lower.cost) / jnp.where(run > 0, run, 1)
+    upper, lower, gap = _neighbours(upper, lower, gap, search.done, cost_of, budget, at_most)
+    upper, lower = words.once(upper, one), words.once(lower, one)
+    lower_cost = cost_of(lower)
+    run = cost_of(upper) - lower_cost
+    share = (budget - lower_cost) / jnp.where(run > 0, run, 1)
     share = once(jnp.clip(share, 0, 1), one)
-    marginals = jnp.where(lower.selected, 1 - share, 0)
-    marginals = jnp.where(upper.selected, jnp.where(lower.selected, 1, share), marginals)
-    price = (upper.value - lower.value) / jnp.where(run > 0, run, 1)
+    edge = words.unpack(upper, shape[0]), words.unpack(lower, shape[0])
+    marginals = jnp.where(edge[1], 1 - share, 0)
+    marginals = jnp.where(edge[0], jnp.where(edge[1], 1, share), marginals)
+    price = (value_of(upper) - value_of(lower)) / jnp.where(run > 0, run, 1)
+    # A budget equal to the cost of the cheapest set must not fail for the last bits of a sum.
+    infeasible = lower_cost > budget + 2 * num_selected * eps * jnp.maximum(budget, lower_cost)
+    status = jnp.where(infeasible, INFEASIBLE, jnp.where(search.done, OPTIMAL, NOT_CONVERGED))
     certificate = Certificate(
         objective=total(weights * marginals),
         feasibility=infeasibility(marginals, costs, num_selected, budget, at_most),
-        gap=gap,
-        status=jnp.where(
-            infeasible, INFEASIBLE, jnp.where(converged, OPTIMAL, NOT_CONVERGED)
-        ).astype(jnp.int32),
+        gap=jnp.maximum(gap, 0),
+        status=status.astype(jnp.int32),
     )
-    multiplier = jnp.where(done, 0, jnp.maximum(price, 0))
-    return Solution(marginals, certificate, multiplier, (upper.selected, lower.selected))
+    return Solution(marginals, certificate, jnp.maximum(price, 0), edge)
 
 
 def infeasibility(
@@ -167,58 +162,48 @@ def infeasibility(
     return jnp.maximum(jnp.maximum(size, over), jnp.maximum(outside, 0))
 
 
-class End(NamedTuple):
-    """A set `[K, ...]` with its cost and its value `[...]`."""
-
-    selected: Array
-    cost: Array
-    value: Array
-
-
 class _Search(NamedTuple):
-    upper: End
-    lower: End
+    """Both ends, the price of the last step and the set that is best at it."""
+
+    upper: Array
+    lower: Array
+    price: Array
+    best: Array
     done: Array
-    gap: Array
-    step: Array
+    number: Array
 
 
 def _neighbours(
-    upper: End, lower: End, weights: Array, costs: Array, budget: Array, at_most: bool
-) -> tuple[End, End]:
+    upper: Array,
+    lower: Array,
+    gap: Array,
+    tied: Array,
+    cost_of: Callable[[Array], Array],
+    budget: Array,
+    at_most: bool,
+) -> tuple[Array, Array, Array]:
     """Move two tied ends towards each other until they differ by one swap (or one arm).
+
+    The gap goes along: what crosses a loop is computed once, where the compiler would otherwise
+    compute it anew, and slowly, for every solution that it might choose from.
 
     At the final price all arms in which the ends differ score alike, so every set on a path
     of swaps from `lower` to `upper` is as good; two neighbours on it enclose the budget.
     """
-    arms = arm_index(weights)
 
-    def first(mask: Array) -> Array:
-        return arms == jnp.where(mask, arms, weights.shape[0]).min(axis=0)
+    def apart(upper: Array, lower: Array) -> Array:
+        more = words.several(upper & ~lower)
+        return tied & (more | words.several(lower & ~upper) if at_most else more)
 
-    def apart(upper: End, lower: End) -> Array:
-        enter, leave = upper.selected & ~lower.selected, lower.selected & ~upper.selected
-        more = _more_than_one(enter)
-        return more | _more_than_one(leave) if at_most else more
+    def swap(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        upper, lower, gap = carry
+        leaves, enters = words.first(lower & ~upper), words.first(upper & ~lower)
+        middle = lower & ~leaves | enters
+        far, above = apart(upper, lower), cost_of(middle) > budget
+        upper, lower = (
+            jnp.where(far & above, middle, upper),
+            jnp.where(far & ~above, middle, lower),
+        )
+        return upper, lower, jnp.maximum(gap, 0)
 
-    def swap(carry: tuple[End, End, Array]) -> tuple[End, End, Array]:
-        upper, lower, far = carry
-        leaves = first(lower.selected & ~upper.selected)
-        enters = first(upper.selected & ~lower.selected)
-        middle = (lower.selected & ~leaves) | enters
-        new = End(middle, sum_over(middle, costs), sum_over(middle, weights))
-        above = new.cost > budget
-        upper, lower = _where(far & above, new, upper), _where(far & ~above, new, lower)
-        return upper, lower, apart(upper, lower)
-
-    carry = (upper, lower, apart(upper, lower))
-    upper, lower, _ = jax.lax.while_loop(lambda carry: jnp.any(carry[2]), swap, carry)
-    return upper, lower
-
-
-def _more_than_one(mask: Array) -> Array:
-    return total(mask.astype(jnp.int32)) > 1
-
-
-def _where(which: Array, new: End, old: End) -> End:
-    return End(*(jnp.where(which, a, b) for a, b in zip(new, old, strict=True)))
+    return jax.lax.while_loop(lambda carry: jnp.any(apart(*carry[:2])), swap, (upper, lower, gap))

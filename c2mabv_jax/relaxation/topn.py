@@ -29,7 +29,7 @@ def top_n(scores: Array, num_selected: int, positive: bool = False) -> Array:
     elif num_selected >= num_arms:
         chosen = jnp.ones(scores.shape, bool)
     elif num_arms <= RANK_LIMIT:
-        chosen = _by_rank(scores, num_selected)
+        return _by_rank(scores, num_selected, positive)
     elif 2 * num_selected <= num_arms:
         chosen = _by_extraction(scores, num_selected, last_index=False)
     else:  # drop the smallest; among equals the highest index goes first
@@ -37,7 +37,7 @@ def top_n(scores: Array, num_selected: int, positive: bool = False) -> Array:
     return chosen & (scores > 0) if positive else chosen
 
 
-def _by_rank(scores: Array, num_selected: int) -> Array:
+def _by_rank(scores: Array, num_selected: int, positive: bool) -> Array:
     """rank_k = number of arms that beat k; one comparison serves both arms of a pair."""
     num_arms = scores.shape[0]
     rank: list = [0] * num_arms
@@ -46,7 +46,10 @@ def _by_rank(scores: Array, num_selected: int) -> Array:
             first_wins = (scores[i] >= scores[j]).astype(jnp.int32)
             rank[j] = rank[j] + first_wins
             rank[i] = rank[i] + (1 - first_wins)
-    return jnp.stack([r < num_selected for r in rank])
+    chosen = [r < num_selected for r in rank]
+    if positive:  # row by row: whoever packs the rows into words needs no array of them
+        chosen = [row & (scores[k] > 0) for k, row in enumerate(chosen)]
+    return jnp.stack(chosen)
 
 
 def _by_extraction(scores: Array, num: int, last_index: bool) -> Array:

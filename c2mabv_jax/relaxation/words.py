@@ -1,0 +1,64 @@
+"""Sets of arms packed into words: one number `[...]` instead of K truth values `[K, ...]`.
+
+Up to 24 arms a set is a whole number that float32 holds exactly; more arms stay a mask. The
+functions here take either, so whoever uses them need not know which it is.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import Array
+
+from c2mabv_jax import arms
+
+LARGEST = 24  # arms of a word: the digits of float32
+
+
+def pack(mask: Array) -> Array:
+    """The set of a mask `[K, ...]`: int32 `[...]`, or the mask itself where K is large."""
+    if mask.shape[0] > LARGEST:
+        return mask
+    word = jnp.zeros(mask.shape[1:], jnp.int32)
+    for k in range(mask.shape[0]):
+        word = word | jnp.where(mask[k], 1 << k, 0)
+    return word
+
+
+def unpack(word: Array, num_arms: int) -> Array:
+    """The mask `[K, ...]` of a set."""
+    if num_arms > LARGEST:
+        return word
+    bits = 1 << jnp.arange(num_arms).reshape((-1,) + (1,) * word.ndim)
+    return word & bits != 0
+
+
+def total_of(word: Array, values: Array) -> Array:
+    """Sum of values `[K, ...]` over a set, `[...]`."""
+    if len(values) > LARGEST:
+        return arms.total(jnp.where(word, values, 0))
+    sum_ = jnp.where(word & 1 != 0, values[0], 0)
+    for k in range(1, len(values)):
+        sum_ = sum_ + jnp.where(word & (1 << k) != 0, values[k], 0)
+    return sum_
+
+
+def once(word: Array, one: Array) -> Array:
+    """The set, computed once; see `arms.once`."""
+    if word.dtype == bool:
+        return arms.once(word, one)
+    return arms.once(word.astype(one.dtype), one).astype(jnp.int32)
+
+
+def first(word: Array) -> Array:
+    """The set of its arm of lowest index alone; nothing of an empty set."""
+    if word.dtype == bool:
+        index = arms.arm_index(word)
+        return index == jnp.where(word, index, len(word)).min(axis=0)
+    return word & -word
+
+
+def several(word: Array) -> Array:
+    """Whether a set has more than one arm, bool `[...]`."""
+    if word.dtype == bool:
+        return arms.total(word.astype(jnp.int32)) > 1
+    return word & (word - 1) != 0
