@@ -114,23 +114,23 @@ def _loop() -> Any:
                         cost_low += c
                         val_low += u
                 theta, gap, search = f4(1), f4(0), True
-                if not (cost_up > budget >= cost_low and val_up > val_low):
+                if cost_up <= budget:
                     upper = top(ucb, num_arms, num_selected)
                     cost_up, val_up = value(upper, lcb, num_arms), value(upper, ucb, num_arms)
                     if cost_up <= budget:
                         search, lower, cost_low = False, upper, cost_up
-                    else:
-                        for k in range(num_arms):
-                            score[k] = -lcb[k]
-                        lower = top(score, num_arms, num_selected)
-                        cost_low = value(lower, lcb, num_arms)
-                        val_low = value(lower, ucb, num_arms)
-                        if cost_low > budget:
-                            search, upper, cost_up = False, lower, cost_low
-                            fallbacks += 1
+                if search and cost_low > budget:
+                    for k in range(num_arms):
+                        score[k] = -lcb[k]
+                    lower = top(score, num_arms, num_selected)
+                    cost_low = value(lower, lcb, num_arms)
+                    val_low = value(lower, ucb, num_arms)
+                    if cost_low > budget:
+                        search, upper, cost_up = False, lower, cost_low
+                        fallbacks += 1
                 if search:
                     for _ in range(64):
-                        rise, run = val_up - val_low, cost_up - cost_low
+                        rise, run = max(val_up - val_low, f4(0)), cost_up - cost_low
                         # No arm outside beats one inside: the edge is optimal.
                         inside, outside = f4(np.inf), minus_infinity
                         for k in range(num_arms):
@@ -156,6 +156,8 @@ def _loop() -> Any:
                         else:
                             lower, cost_low, val_low = best, cost_b, val_b
                     theta = (budget - cost_low) / (cost_up - cost_low)
+                    if val_up <= val_low:  # costs more and is worth no more
+                        upper, cost_up, theta = lower, cost_low, f4(0)
                     if certificate:
                         off = theta * cost_up + (f4(1) - theta) * cost_low - budget
                         worst_gap = max(worst_gap, gap)

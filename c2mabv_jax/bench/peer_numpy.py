@@ -33,18 +33,16 @@ def _sum(mask: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _relax(ucb: np.ndarray, lcb: np.ndarray, num: int, rho: float, warm):
     """Ends of the edge `[S, K]`, share of the upper one, gap, infeasible, `[S]` each."""
     upper, lower = warm
-    good = (_sum(upper, lcb) > rho) & (_sum(lower, lcb) <= rho)
-    good &= _sum(upper, ucb) > _sum(lower, ucb)
     done = np.zeros(len(ucb), bool)
     infeasible = done.copy()
-    cold = np.flatnonzero(~good)
-    if len(cold):
-        best, cheap = _top(ucb[cold], num), _top(-lcb[cold], num)
-        slack = _sum(best, lcb[cold]) <= rho
-        infeasible[cold] = _sum(cheap, lcb[cold]) > rho
-        done[cold] = slack | infeasible[cold]
-        upper[cold] = np.where(infeasible[cold, None], cheap, best)
-        lower[cold] = np.where(slack[:, None], best, cheap)
+    lost = np.flatnonzero(_sum(upper, lcb) <= rho)
+    upper[lost] = _top(ucb[lost], num)
+    slack = lost[_sum(upper[lost], lcb[lost]) <= rho]
+    lower[slack], done[slack] = upper[slack], True
+    lost = np.flatnonzero(_sum(lower, lcb) > rho)
+    lower[lost] = _top(-lcb[lost], num)
+    none = lost[_sum(lower[lost], lcb[lost]) > rho]
+    upper[none], done[none], infeasible[none] = lower[none], True, True
     gap = np.zeros(len(ucb), np.float32)
     active = np.flatnonzero(~done)
     for _ in range(64):
@@ -62,6 +60,8 @@ def _relax(ucb: np.ndarray, lcb: np.ndarray, num: int, rho: float, warm):
         upper[active[found & dear]] = best[found & dear]
         lower[active[found & ~dear]] = best[found & ~dear]
         active = active[found]
+    worthless = _sum(upper, ucb) <= _sum(lower, ucb)  # costs more and is worth no more
+    upper[worthless] = lower[worthless]
     low_cost = _sum(lower, lcb)
     run = _sum(upper, lcb) - low_cost
     share = np.clip((rho - low_cost) / np.where(run > 0, run, 1), 0, 1)
