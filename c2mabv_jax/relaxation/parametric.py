@@ -78,22 +78,24 @@ def solve_lp(
     eps = jnp.finfo(dtype).eps
     one = jnp.where(budget < 0, 2, 1).astype(dtype)
     cost_of = lambda chosen: words.total_of(chosen, costs)  # noqa: E731
-    value_of = lambda chosen: words.total_of(chosen, weights)  # noqa: E731
+
+    def end(chosen: Array) -> End:
+        cost, value = cost_of(chosen), words.total_of(chosen, weights)
+        return End(chosen, once(cost, one), once(value, one))
 
     def step(last: _Search) -> _Search:
         upper, lower = last.upper, last.lower
-        upper_cost, lower_cost = cost_of(upper), cost_of(lower)
-        no_upper = upper_cost <= budget
-        no_lower = ~no_upper & (lower_cost > budget)
+        no_upper = upper.cost <= budget
+        no_lower = ~no_upper & (lower.cost > budget)
         # A lower end that is worth more than the upper one is optimal if its price, 0, is.
-        rise, run = jnp.maximum(value_of(upper) - value_of(lower), 0), upper_cost - lower_cost
+        rise, run = jnp.maximum(upper.value - lower.value, 0), upper.cost - lower.cost
         price = jnp.minimum(rise / jnp.where(run > 0, run, 1), UNBOUNDED)
         price = once(jnp.where(no_upper, 0, jnp.where(no_lower, UNBOUNDED, price)), one)
         chosen = top_n(weights - price * costs, num_selected, positive=at_most)
-        best = words.once(words.pack(chosen), one)
+        best = end(words.once(words.pack(chosen), one))
 
         above, noise = height(best, lower, price)
-        dear = cost_of(best) > budget
+        dear = best.cost > budget
         what = jnp.where(above > noise, jnp.where(dear, NEW_UPPER, NEW_LOWER), KEEP)
         # Both ends are one where even the best set is affordable, or not even the cheapest.
         what = jnp.where(no_upper, jnp.where(dear, NEW_UPPER, NEW_BOTH), what)
@@ -101,51 +103,49 @@ def solve_lp(
         what = once(what.astype(dtype), one)
         more = last.number + 1 < MAX_STEPS  # the last step keeps the ends that it has judged
         return _Search(
-            upper=jnp.where(((what == NEW_UPPER) & more) | (what == NEW_BOTH), best, upper),
-            lower=jnp.where(((what == NEW_LOWER) & more) | (what == NEW_BOTH), best, lower),
-            price=price,
-            best=best,
+            upper=_where(((what == NEW_UPPER) & more) | (what == NEW_BOTH), best, upper),
+            lower=_where(((what == NEW_LOWER) & more) | (what == NEW_BOTH), best, lower),
+            gap=above,
             done=(what == KEEP) | (what == NEW_BOTH),
             number=last.number + 1,
         )
 
-    def height(best: Array, lower: Array, price: Array) -> tuple[Array, Array]:
+    def height(best: End, lower: End, price: Array) -> tuple[Array, Array]:
         """Height of a set above the line through `lower`, and what rounding makes of 0."""
-        cost, value, low_cost, low = cost_of(best), value_of(best), cost_of(lower), value_of(lower)
-        noise = jnp.abs(value) + jnp.abs(low) + price * (cost + low_cost)
-        return value - low - price * (cost - low_cost), 4 * eps * noise
+        noise = jnp.abs(best.value) + jnp.abs(lower.value) + price * (best.cost + lower.cost)
+        return best.value - lower.value - price * (best.cost - lower.cost), 4 * eps * noise
 
     if warm is None:
         start = jnp.zeros(shape, bool) if at_most else top_n(-costs, num_selected)
         warm = (start, start)
-    upper, lower = (words.pack(chosen) for chosen in warm)
+    upper, lower = (end(words.pack(chosen)) for chosen in warm)
     no = jnp.zeros(shape[1:], bool)
-    search = _Search(upper, lower, jnp.zeros_like(budget), upper, no, jnp.int32(0))
+    search = _Search(upper, lower, jnp.zeros_like(budget), no, jnp.int32(0))
     search = jax.lax.while_loop(
         lambda last: ~jnp.all(last.done) & (last.number < MAX_STEPS), step, search
     )
     upper, lower = search.upper, search.lower
-    gap = height(search.best, lower, search.price)[0]
     # An upper end that costs more and is worth no more has no share in the mixture.
-    upper = jnp.where(value_of(upper) <= value_of(lower), lower, upper)
+    upper = _where(upper.value <= lower.value, lower, upper)
     # Ties can leave ends that are several swaps apart; a vertex mixes two neighbours.
-    upper, lower, gap = _neighbours(upper, lower, gap, search.done, cost_of, budget, at_most)
-    upper, lower = words.once(upper, one), words.once(lower, one)
-    lower_cost = cost_of(lower)
-    run = cost_of(upper) - lower_cost
-    share = (budget - lower_cost) / jnp.where(run > 0, run, 1)
+    upper_set, lower_set = _neighbours(
+        upper.chosen, lower.chosen, search.done, cost_of, budget, at_most
+    )
+    upper, lower = end(words.once(upper_set, one)), end(words.once(lower_set, one))
+    run = upper.cost - lower.cost
+    share = (budget - lower.cost) / jnp.where(run > 0, run, 1)
     share = once(jnp.clip(share, 0, 1), one)
-    edge = words.unpack(upper, shape[0]), words.unpack(lower, shape[0])
+    edge = words.unpack(upper.chosen, shape[0]), words.unpack(lower.chosen, shape[0])
     marginals = jnp.where(edge[1], 1 - share, 0)
     marginals = jnp.where(edge[0], jnp.where(edge[1], 1, share), marginals)
-    price = (value_of(upper) - value_of(lower)) / jnp.where(run > 0, run, 1)
+    price = (upper.value - lower.value) / jnp.where(run > 0, run, 1)
     # A budget equal to the cost of the cheapest set must not fail for the last bits of a sum.
-    infeasible = lower_cost > budget + 2 * num_selected * eps * jnp.maximum(budget, lower_cost)
+    infeasible = lower.cost > budget + 2 * num_selected * eps * jnp.maximum(budget, lower.cost)
     status = jnp.where(infeasible, INFEASIBLE, jnp.where(search.done, OPTIMAL, NOT_CONVERGED))
     certificate = Certificate(
         objective=total(weights * marginals),
         feasibility=infeasibility(marginals, costs, num_selected, budget, at_most),
-        gap=jnp.maximum(gap, 0),
+        gap=jnp.maximum(search.gap, 0),
         status=status.astype(jnp.int32),
     )
     return Solution(marginals, certificate, jnp.maximum(price, 0), edge)
@@ -162,48 +162,52 @@ def infeasibility(
     return jnp.maximum(jnp.maximum(size, over), jnp.maximum(outside, 0))
 
 
-class _Search(NamedTuple):
-    """Both ends, the price of the last step and the set that is best at it."""
+class End(NamedTuple):
+    """A set, in a word or as a mask, with its cost and its value `[...]`."""
 
-    upper: Array
-    lower: Array
-    price: Array
-    best: Array
+    chosen: Array
+    cost: Array
+    value: Array
+
+
+class _Search(NamedTuple):
+    """Both ends, the height of the best set above their chord, and how far the search is."""
+
+    upper: End
+    lower: End
+    gap: Array
     done: Array
     number: Array
+
+
+def _where(which: Array, new: End, old: End) -> End:
+    return End(*(jnp.where(which, a, b) for a, b in zip(new, old, strict=True)))
 
 
 def _neighbours(
     upper: Array,
     lower: Array,
-    gap: Array,
     tied: Array,
     cost_of: Callable[[Array], Array],
     budget: Array,
     at_most: bool,
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, Array]:
     """Move two tied ends towards each other until they differ by one swap (or one arm).
-
-    The gap goes along: what crosses a loop is computed once, where the compiler would otherwise
-    compute it anew, and slowly, for every solution that it might choose from.
 
     At the final price all arms in which the ends differ score alike, so every set on a path
     of swaps from `lower` to `upper` is as good; two neighbours on it enclose the budget.
     """
 
-    def apart(upper: Array, lower: Array) -> Array:
+    def apart(ends: tuple[Array, Array]) -> Array:
+        upper, lower = ends
         more = words.several(upper & ~lower)
         return tied & (more | words.several(lower & ~upper) if at_most else more)
 
-    def swap(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        upper, lower, gap = carry
+    def swap(ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        upper, lower = ends
         leaves, enters = words.first(lower & ~upper), words.first(upper & ~lower)
         middle = lower & ~leaves | enters
-        far, above = apart(upper, lower), cost_of(middle) > budget
-        upper, lower = (
-            jnp.where(far & above, middle, upper),
-            jnp.where(far & ~above, middle, lower),
-        )
-        return upper, lower, jnp.maximum(gap, 0)
+        far, above = apart(ends), cost_of(middle) > budget
+        return jnp.where(far & above, middle, upper), jnp.where(far & ~above, middle, lower)
 
-    return jax.lax.while_loop(lambda carry: jnp.any(apart(*carry[:2])), swap, (upper, lower, gap))
+    return jax.lax.while_loop(lambda ends: jnp.any(apart(ends)), swap, (upper, lower))
