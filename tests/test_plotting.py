@@ -29,6 +29,7 @@ def grid():
         spread = np.stack([mean - 1, mean, mean + 1], axis=-1)
         variables[f"{name}_quantile"] = (("point", "round", "quantile"), spread)
     variables["binding"] = ("point", np.ones(len(rows), bool))
+    variables["feasible"] = ("point", np.ones(len(rows), bool))
     variables["optimum"] = ("point", budget)
     point = {
         "policy": policy,
@@ -61,6 +62,17 @@ def test_hold_takes_the_middle_and_the_longest_horizon(grid):
     assert "budget" not in held
 
 
+def test_hold_takes_what_leaves_most_points(grid):
+    """Pairs (0.05, 1), (0.3, 1), (1, 2): the middle of each alone would leave one point."""
+    pairs = grid.assign_coords(
+        alpha_reward=("point", np.where(grid["alpha_cost"] == 1.0, 2.0, 1.0))
+    )
+    own = sweeps.of_policy(pairs, "c2mabv")
+    points, held = sweeps.hold(own, free=("budget", "alpha_cost"))
+    assert held == {"alpha_reward": 1.0, "horizon": 100}
+    assert sorted(set(points["alpha_cost"].to_numpy())) == [0.05, 0.3]
+
+
 def test_final_is_each_points_own_last_round(grid):
     last = sweeps.final(grid)["reward_mean"].to_numpy()
     assert np.isfinite(last).all()
@@ -76,7 +88,7 @@ def test_learning_curves_show_means_and_bands(grid):
     assert len(ax.collections) == 2  # bands
     low, high = ax.collections[0].get_paths()[0].get_extents().intervaly
     assert (low, high) == pytest.approx((3.2 + 1 - 1, 3.2 + 100 + 1))
-    assert "alpha cost = 0.3" in ax.get_title(loc="left")
+    assert "alpha cost = 0.3" in ax.get_title(loc="left").replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_heat_map_cells(grid):
@@ -100,6 +112,34 @@ def test_front_rings_what_is_not_dominated(grid):
     ringed = set(lines["not dominated"].get_xdata())
     assert ringed == set(lines["C2MAB-V"].get_xdata())
     assert 500.0 not in ringed
+
+
+def test_optimum_of_the_front_is_that_of_the_points_shown(grid):
+    """Another group's optimum, and one at a budget that no set can keep, are left out."""
+    group = np.where(np.arange(grid.sizes["point"]) % 2 == 0, "a", "b")  # horizon 10 or 100
+    mixed = grid.copy(deep=True).assign_coords(group=("point", group))
+    mixed["optimum"][:] = np.where(mixed["horizon"] == 100, mixed["budget"], 7.0)
+    mixed["feasible"][:] = mixed["budget"] > 0.1
+    ax = sweeps.front(mixed).axes[0]
+    lines = {line.get_label(): line for line in ax.lines}
+    known = lines["mixed optimum at the budget"]
+    np.testing.assert_array_equal(known.get_xdata(), [0.2, 0.4])
+    np.testing.assert_array_equal(known.get_ydata(), [0.2, 0.4])
+
+
+def test_what_is_held_fits_above_the_axes():
+    drawing, axes = style.figure()
+    held = {f"parameter_{i}": 0.125 * i for i in range(5)}
+    sweeps._said(axes[0, 0], held, "C2MAB-V")
+    drawing.draw_without_rendering()
+    title = axes[0, 0]._left_title
+    assert title.get_text().replace("\N{NO-BREAK SPACE}", " ").replace("\n", " ") == (
+        "C2MAB-V: parameter 0 = 0, parameter 1 = 0.125, parameter 2 = 0.25, "
+        "parameter 3 = 0.375, parameter 4 = 0.5"
+    )
+    assert title.get_window_extent().x1 <= drawing.bbox.x1
+    axes[0, 0].set_title(title.get_text().replace("\n", " "), fontsize=6.5, loc="left")
+    assert title.get_window_extent().x1 > drawing.bbox.x1  # in one line it would not
 
 
 def test_worlds_are_not_mixed(grid):

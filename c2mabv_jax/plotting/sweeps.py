@@ -7,6 +7,7 @@ which its title says. Worlds (environment, reward model, N) are never mixed in o
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -23,6 +24,7 @@ WORLD = ("environment", "reward_model", "num_selected", "num_arms")
 _NOT_SWEPT = (*WORLD, "policy", "cost_unit")
 MOST_PANELS = 4
 _CELLS_WITH_NUMBERS = 64
+_LINE = 50  # characters above axes as wide as a column
 
 
 def figures(results: xr.Dataset, axes: Sequence[str] | None = None) -> dict[str, Figure]:
@@ -99,6 +101,9 @@ def of_policy(results: xr.Dataset, policy: str) -> xr.Dataset:
 def hold(results: xr.Dataset, free: Sequence[str] = ()) -> tuple[xr.Dataset, dict[str, object]]:
     """Hold every swept parameter at a middle value, except `free` ones; horizons at the longest.
 
+    Where parameters were not swept independently of each other, as pairs of alphas, a value that
+    leaves most points is taken.
+
     Args:
       results: points of one policy.
       free: parameters that keep all their values.
@@ -110,9 +115,12 @@ def hold(results: xr.Dataset, free: Sequence[str] = ()) -> tuple[xr.Dataset, dic
     for name in swept(results):
         if name in free:
             continue
-        values = _ordered(results[name].to_numpy().tolist())
+        column = results[name].to_numpy().tolist()
+        values = _ordered(column)
         if not values:
             continue
+        most = max(map(column.count, values))
+        values = [value for value in values if column.count(value) == most]
         numeric = isinstance(values[0], int | float)
         value = values[-1] if name == "horizon" else values[len(values) // 2 if numeric else 0]
         results = results.isel(point=np.flatnonzero(results[name].to_numpy() == value))
@@ -192,6 +200,7 @@ def front(results: xr.Dataset) -> Figure:
     ax = axes[0, 0]
     everything: dict[str, object] = {}
     found: list[tuple[float, float]] = []
+    optimum: dict[float, float] = {}
     for policy in policies(results):
         points, held = hold(of_policy(results, policy), free=("budget",))
         everything = {**held, **everything}
@@ -206,11 +215,13 @@ def front(results: xr.Dataset) -> Figure:
         ax.errorbar(cost, reward, fmt="none", ecolor=one.colour, elinewidth=0.5, alpha=0.6, **bars)
         style.curve(ax, cost, reward, policy, markers=0, marker=one.marker, markevery=1)
         found += zip(cost.tolist(), reward.tolist(), strict=True)
-    binding = results.isel(point=np.flatnonzero(results["binding"].to_numpy())).sortby("budget")
-    if binding.sizes["point"] > 1:
+        bound = points.isel(point=np.flatnonzero(points["binding"] & points["feasible"]))
+        optimum |= zip(
+            bound["budget"].values.tolist(), bound["optimum"].values.tolist(), strict=True
+        )
+    if len(optimum) > 1:
         ax.plot(
-            binding["budget"],
-            binding["optimum"],
+            *zip(*sorted(optimum.items()), strict=True),
             color="0.3",
             linewidth=0.9,
             linestyle=":",
@@ -364,7 +375,9 @@ def _short(value: float) -> str:
 
 def _said(ax: Axes, held: dict[str, object], title: str = "") -> None:
     """What was held at which value, above the axes."""
-    text = ", ".join(f"{name.replace('_', ' ')} = {_text(value)}" for name, value in held.items())
+    said = (f"{name.replace('_', ' ')} = {_text(value)}" for name, value in held.items())
+    text = ", ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in said)
     whole = ": ".join(part for part in (title, text) if part)
     if whole:
+        whole = textwrap.fill(whole, _LINE, break_on_hyphens=False)
         ax.set_title(whole, fontsize=style.SIZE["note"], loc="left", pad=4)
