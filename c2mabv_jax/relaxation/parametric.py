@@ -105,7 +105,7 @@ def solve_lp(
         return _Search(
             upper=_where(((what == NEW_UPPER) & more) | (what == NEW_BOTH), best, upper),
             lower=_where(((what == NEW_LOWER) & more) | (what == NEW_BOTH), best, lower),
-            gap=above,
+            gap=jnp.where(what == NEW_BOTH, 0, above),
             done=(what == KEEP) | (what == NEW_BOTH),
             number=last.number + 1,
         )
