@@ -63,6 +63,8 @@ def solve_lp(
     Returns:
       A `Solution` whose marginals have at most two fractional entries (more only where sets
       tie exactly). Infeasible problems return the N cheapest arms and say so in the status.
+      Where the two ends are worth the same, as while all bounds are cut off at 1, the mixture
+      is the cheaper one alone.
 
     Example:
       >>> w, c = jnp.array([0.9, 0.5, 0.1]), jnp.array([0.8, 0.3, 0.1])
