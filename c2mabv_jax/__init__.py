@@ -7,7 +7,9 @@ How a round flows, and where each step lives:
     relaxation     local server: the relaxed problem, solved with a certificate
     rounding       scheduling cloud: marginals to a set
     policies       the tiers together, and what C2MAB-V is compared with
-    simulation     rounds, seeds, statistics; `simulate` returns an xarray.Dataset
+    engine         rounds, blocks of runs, what is observed of them
+    results        every quantity, defined once; labelled datasets
+    simulation     `simulate`: many seeds of one configuration, as an xarray.Dataset
     theory         optima, bounds, predictions, statistics of claims
 
 Symbols (SPEC of the project): K `num_arms`, N `num_selected`, T `horizon`, t `round`,
@@ -25,7 +27,7 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "Problem": "c2mabv_jax.problem",
-    "ProblemError": "c2mabv_jax.problem",
+    "ProblemError": "c2mabv_jax.errors",
     "simulate": "c2mabv_jax.simulation",
 }
 
@@ -40,7 +42,6 @@ __all__ = [
     "rounding",
     "simulate",
     "simulation",
-    "streams",
     "theory",
 ]
 
@@ -52,11 +53,10 @@ if TYPE_CHECKING:
         relaxation,
         rewards,
         rounding,
-        simulation,
-        streams,
         theory,
     )
-    from c2mabv_jax.problem import Problem, ProblemError
+    from c2mabv_jax.errors import ProblemError
+    from c2mabv_jax.problem import Problem
     from c2mabv_jax.simulation import simulate
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
-import jax
 import numpy as np
 
-from c2mabv_jax.pytree import register_dataclass
+from c2mabv_jax.array.pytree import register_dataclass
+from c2mabv_jax.errors import is_traced, one_of, require
 
 RewardModel = Literal["AWC", "SUC", "AIC"]
 Cardinality = Literal["exactly", "at_most"]
@@ -21,47 +21,11 @@ FeedbackRule = Literal["semi-bandit", "cascading"]
 Billing = Literal["selected", "queried"]
 CascadeOrder = Literal["cheapest", "highest-ucb", "given"]
 
-FLOAT32_NOISE = 1e-6  # relative; what a sum of costs may be off by
-
 _DEFAULTS: dict[str, tuple[Cardinality, FeedbackRule]] = {
     "AWC": ("at_most", "cascading"),
     "SUC": ("exactly", "semi-bandit"),
     "AIC": ("exactly", "semi-bandit"),
 }
-
-
-class ProblemError(ValueError):
-    """A problem that cannot be posed; the message names the field and the fix."""
-
-
-def rounded_up(value: float) -> str:
-    """Four digits, rounded up (but for the noise of float32): an amount that is itself enough."""
-    shown = float(f"{value:.4g}")
-    if shown < value * (1 - FLOAT32_NOISE):
-        shown += 10.0 ** (np.floor(np.log10(value)) - 3)
-    return f"{shown:.4g}"
-
-
-def is_traced(value: Any) -> bool:
-    """Whether `value` is abstract (inside `jit` or `vmap`) or one entry per lane: not checked."""
-    abstract = isinstance(value, jax.core.Tracer) or not hasattr(value, "__float__")
-    return abstract or getattr(value, "ndim", 0) > 0
-
-
-def _require(ok: bool, field: str, value: Any, fix: str) -> None:
-    if not ok:
-        raise ProblemError(f"{field} = {value!r}: {fix}")
-
-
-def check_whole(field: str, value: Any, low: int, high: int) -> None:
-    """Raise unless `value` is a whole number from `low` to `high`."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    fix = f"give a whole number from {low} to {high}"
-    _require(whole and low <= value <= high, field, value, fix)
-
-
-def _one_of(field: str, value: Any, allowed: tuple[str, ...]) -> None:
-    _require(value in allowed, field, value, "choose one of " + ", ".join(allowed))
 
 
 @register_dataclass
@@ -105,37 +69,37 @@ class Problem:
     def __post_init__(self) -> None:
         for field in ("num_arms", "num_selected"):
             value = getattr(self, field)
-            _require(
+            require(
                 isinstance(value, int | np.integer) and not isinstance(value, bool),
                 field,
                 value,
                 "give a whole number",
             )
             object.__setattr__(self, field, int(value))
-        _require(self.num_arms >= 1, "num_arms", self.num_arms, "give at least 1 LLM")
-        _require(
+        require(self.num_arms >= 1, "num_arms", self.num_arms, "give at least 1 LLM")
+        require(
             1 <= self.num_selected <= self.num_arms,
             "num_selected",
             self.num_selected,
             f"give a number from 1 to num_arms = {self.num_arms}",
         )
-        _one_of("reward_model", self.reward_model, ("AWC", "SUC", "AIC"))
+        one_of("reward_model", self.reward_model, ("AWC", "SUC", "AIC"))
         cardinality, feedback = _DEFAULTS[self.reward_model]
         if self.cardinality is None:
             object.__setattr__(self, "cardinality", cardinality)
         if self.feedback is None:
             object.__setattr__(self, "feedback", feedback)
-        _one_of("cardinality", self.cardinality, ("exactly", "at_most"))
-        _one_of("feedback", self.feedback, ("semi-bandit", "cascading"))
-        _one_of("billing", self.billing, ("selected", "queried"))
-        _one_of("cascade_order", self.cascade_order, ("cheapest", "highest-ucb", "given"))
-        _require(
+        one_of("cardinality", self.cardinality, ("exactly", "at_most"))
+        one_of("feedback", self.feedback, ("semi-bandit", "cascading"))
+        one_of("billing", self.billing, ("selected", "queried"))
+        one_of("cascade_order", self.cascade_order, ("cheapest", "highest-ucb", "given"))
+        require(
             not (self.reward_model == "SUC" and self.feedback == "cascading"),
             "feedback",
             self.feedback,
             "SUC adds up every answer, so every selected LLM is asked: use semi-bandit",
         )
-        _require(
+        require(
             not (self.reward_model == "AIC" and self.cardinality == "at_most"),
             "cardinality",
             self.cardinality,
@@ -143,13 +107,11 @@ class Problem:
         )
         if self.satisfaction != "bernoulli":
             ok = isinstance(self.satisfaction, float | int) and 0 < self.satisfaction <= 1
-            _require(
-                ok, "satisfaction", self.satisfaction, "give 'bernoulli' or a number in (0, 1]"
-            )
+            require(ok, "satisfaction", self.satisfaction, "give 'bernoulli' or a number in (0, 1]")
         if not is_traced(self.budget):
             budget = float(self.budget)
-            _require(np.isfinite(budget), "budget", budget, "give a finite number")
-            _require(budget >= 0, "budget", budget, "a budget is a cost: give 0 or more")
+            require(np.isfinite(budget), "budget", budget, "give a finite number")
+            require(budget >= 0, "budget", budget, "a budget is a cost: give 0 or more")
 
     @property
     def at_most(self) -> bool:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from c2mabv_jax.arms import arm_index, product, reduce_arms, total
+from c2mabv_jax.array.arms import arm_index, product, reduce_arms, total
 from c2mabv_jax.problem import Problem
 
 SMALLEST_UCB = 1e-6  # rewards are clipped here before a logarithm

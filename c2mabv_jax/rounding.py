@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from c2mabv_jax import streams
-from c2mabv_jax.arms import arm_index, once, reduce_arms, total
+from c2mabv_jax.array import streams
+from c2mabv_jax.array.arms import arm_index, once, reduce_arms, total
 
 _WHOLE = 1e-5  # two entries whose sum is this close to 1 are one unit that was split
 

@@ -15,11 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from c2mabv_jax.array.sums import value
+from c2mabv_jax.engine.block import Point, lanes, per_lane, run_block
 from c2mabv_jax.environments.generators import cascading_instance
 from c2mabv_jax.policies import CUCB
-from c2mabv_jax.simulation.block import Point, lanes, per_lane, run_block
-from c2mabv_jax.simulation.run import accounting_for
-from c2mabv_jax.sums import value
+from c2mabv_jax.simulation import accounting_for
 from experiments.setting import Setting
 
 ITEMS, ATTRACTION, GAP = 16, 0.2, 0.15

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from c2mabv_jax import streams
+from c2mabv_jax.array import streams
 from c2mabv_jax.policies.base import Feedback
 from c2mabv_jax.rewards import cascade_prefix
 

@@ -19,7 +19,7 @@ from c2mabv_jax.bench.case import Case, Contestant, Outcome
 from c2mabv_jax.bench.peer_highs import numpy_highs
 from c2mabv_jax.bench.peer_numpy import numpy_batch
 from c2mabv_jax.cli import run_command
-from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.errors import ProblemError
 
 CASE = Case(horizon=100)
 ROOT = Path(__file__).parent.parent

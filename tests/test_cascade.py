@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from c2mabv_jax import Problem
+from c2mabv_jax.array.sums import Sum
 from c2mabv_jax.confidence import Bounds
+from c2mabv_jax.engine.round import serve
 from c2mabv_jax.environments.base import Outcome
 from c2mabv_jax.policies import local_server
 from c2mabv_jax.policies.base import Decision
 from c2mabv_jax.policies.estimates import Estimates
-from c2mabv_jax.simulation.round import serve
-from c2mabv_jax.sums import Sum
 
 from policy_loop import keys  # isort: skip
 

@@ -11,7 +11,7 @@ from c2mabv_jax import Problem, ProblemError, environments, simulate
 from c2mabv_jax.policies import C2MABV, FixedSet
 from c2mabv_jax.policies.base import Feedback
 from c2mabv_jax.policies.forgetting import BLOCKS, Discounted, Windowed
-from c2mabv_jax.simulation.dynamic import dynamic_optimum
+from c2mabv_jax.theory.dynamic import dynamic_optimum
 
 MU, COST = np.array([0.8, 0.6, 0.5, 0.3]), np.array([0.6, 0.4, 0.3, 0.1])
 BASE = environments.synthetic(MU, COST)

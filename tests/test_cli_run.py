@@ -13,7 +13,7 @@ import xarray as xr
 from scipy import stats
 
 from c2mabv_jax.cli import COMMANDS, cache, folder, run_command
-from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.errors import ProblemError
 
 SMALL = ["run", "--seeds", "64", "--horizon", "200"]
 REAL_LOG = Path(__file__).parents[2] / "shared/data/routerbench_sub/routerbench_sub.csv"

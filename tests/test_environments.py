@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from c2mabv_jax import environments, streams
+from c2mabv_jax import environments
+from c2mabv_jax.array import streams
 from c2mabv_jax.environments import base, generators, laws
-from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.rewards import REWARD_MODELS
 
 MEANS = np.array([0.15, 0.5, 0.8])

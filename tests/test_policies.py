@@ -12,7 +12,8 @@ import pytest
 import scipy.stats
 from policy_loop import MEAN_COST, MEAN_REWARD, begin, column, keys, one_round
 
-from c2mabv_jax import Problem, environments, simulate, streams, sums
+from c2mabv_jax import Problem, environments, simulate
+from c2mabv_jax.array import streams, sums
 from c2mabv_jax.policies import (
     CUCB,
     C2MABVDirect,

@@ -13,8 +13,9 @@ import pytest
 from policy_loop import MEAN_COST, MEAN_REWARD, begin, keys, one_round
 
 from c2mabv_jax import environments
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies import POLICIES, Policy, catalogue
-from c2mabv_jax.problem import Problem, ProblemError
+from c2mabv_jax.problem import Problem
 
 ROUNDS, LANES, MIDDLE = 20, 8, 12
 NAMES = [entry.name for entry in POLICIES]

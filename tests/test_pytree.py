@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from c2mabv_jax.array.pytree import register_dataclass
 from c2mabv_jax.environments.laws import Bernoulli, Constant, Uniform
 from c2mabv_jax.policies.c2mabv import C2MABV
-from c2mabv_jax.pytree import register_dataclass
 from c2mabv_jax.verification import controls
 
 

@@ -18,7 +18,7 @@ from reference.lp import solve, subsets
 from scipy.optimize import linprog
 
 import c2mabv_jax as c2
-from c2mabv_jax import streams
+from c2mabv_jax.array import streams
 
 ROUNDS, INSTANCES, SEEDS = 200, 24, 2
 NUM_ARMS, NUM_SELECTED = 5, 3

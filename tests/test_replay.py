@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from c2mabv_jax import environments, streams
+from c2mabv_jax import environments
+from c2mabv_jax.array import streams
 from c2mabv_jax.environments.logs import LogError, read_log
 
 REAL = Path(__file__).parent.parent.parent / "shared/data/routerbench_sub/routerbench_sub.csv"

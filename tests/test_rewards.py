@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from c2mabv_jax import arms, rewards
+from c2mabv_jax import rewards
+from c2mabv_jax.array import arms
 from c2mabv_jax.rewards import REWARD_MODELS
 
 K = 5

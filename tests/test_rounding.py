@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from c2mabv_jax import rounding, streams
+from c2mabv_jax import rounding
+from c2mabv_jax.array import streams
 
 GRIDS = [(4, 4), (5, 3)]  # arms, parts of a unit
 NOISE = 1e-6  # of float32 marginals

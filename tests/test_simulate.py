@@ -13,12 +13,13 @@ from reference.loop import Spec
 from reference.lp import subsets
 
 import c2mabv_jax as c2
-from c2mabv_jax import sums
+from c2mabv_jax import simulation as run
+from c2mabv_jax.array import sums
+from c2mabv_jax.engine import block
+from c2mabv_jax.engine.records import recorded_rounds
+from c2mabv_jax.engine.round import Accounting
 from c2mabv_jax.policies import C2MABV
 from c2mabv_jax.policies.catalogue import POLICIES
-from c2mabv_jax.simulation import block, run
-from c2mabv_jax.simulation.records import recorded_rounds
-from c2mabv_jax.simulation.round import Accounting
 
 MEAN_REWARD = np.array([0.9, 0.7, 0.5, 0.2])
 MEAN_COST = np.array([0.8, 0.45, 0.3, 0.1])

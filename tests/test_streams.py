@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from reference import threefry
 
-from c2mabv_jax import streams
+from c2mabv_jax.array import streams
 
 SEEDS = np.array([0, 1, 7, 2**31, 2**32 - 1], np.uint32)
 

@@ -16,8 +16,8 @@ from sweep_spec import POINTS, variant, written
 
 from c2mabv_jax import simulate, sweep
 from c2mabv_jax.cli import run_command
-from c2mabv_jax.problem import ProblemError
-from c2mabv_jax.simulation import block
+from c2mabv_jax.engine import block
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.sweep import execute, grid, run, store, tally
 from c2mabv_jax.sweep.spec import load
 

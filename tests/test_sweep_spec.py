@@ -15,8 +15,8 @@ from sweep_spec import BASE, POINTS, toml, variant, written
 
 from c2mabv_jax import sweep
 from c2mabv_jax.cli import run_command
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies import catalogue
-from c2mabv_jax.problem import ProblemError
 from c2mabv_jax.sweep import run
 from c2mabv_jax.sweep import spec as tables
 from c2mabv_jax.sweep.spec import differences, parse

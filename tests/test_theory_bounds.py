@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.theory import (
     failing_rounds,
     gap_regret_bound,

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from c2mabv_jax.problem import Problem, ProblemError
+from c2mabv_jax.errors import ProblemError
+from c2mabv_jax.problem import Problem
 from c2mabv_jax.theory import frontier, optimum, set_table
 from c2mabv_jax.theory import sets as sets_module
 

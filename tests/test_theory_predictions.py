@@ -7,7 +7,8 @@ import pytest
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
-from c2mabv_jax.problem import Problem, ProblemError
+from c2mabv_jax.errors import ProblemError
+from c2mabv_jax.problem import Problem
 from c2mabv_jax.theory import lower_bounds, optimum
 from c2mabv_jax.theory import predictions as pr
 from c2mabv_jax.theory.equilibrium import equilibrium, sum_over_rounds

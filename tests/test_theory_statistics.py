@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from scipy.special import ndtri
 
-from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.theory import statistics as st
 
 NEVER = -ndtri(5e-7)  # two-sided false alarm 1e-6 per comparison

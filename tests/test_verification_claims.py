@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.verification import PRESETS, Claim, Comparison, Outcome, Spec
 from c2mabv_jax.verification.claim import finite, judge, statistical, worst
 from c2mabv_jax.verification.claims import CLAIMS

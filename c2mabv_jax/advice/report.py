@@ -16,7 +16,7 @@ from c2mabv_jax.advice.recommend import Recommendation
 from c2mabv_jax.advice.study import TOLERANCE, Run, Study
 from c2mabv_jax.plotting import style
 from c2mabv_jax.problem import Problem
-from c2mabv_jax.simulation.results import provenance
+from c2mabv_jax.results.dataset import provenance
 
 MEANING = {
     "SUC": "the sum of the scores of the {n} LLMs asked",

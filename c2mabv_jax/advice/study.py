@@ -11,11 +11,12 @@ from scipy import stats
 from tqdm import tqdm
 
 from c2mabv_jax.advice.known import Known, known_sets
+from c2mabv_jax.engine import block
 from c2mabv_jax.environments.base import TABLE_LIMIT
 from c2mabv_jax.environments.replay import Replay
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies.c2mabv import C2MABV
-from c2mabv_jax.problem import Problem, ProblemError
-from c2mabv_jax.simulation import block
+from c2mabv_jax.problem import Problem
 from c2mabv_jax.sweep import execute
 from c2mabv_jax.sweep.grid import Point
 from c2mabv_jax.sweep.plan import Plan, make_plan

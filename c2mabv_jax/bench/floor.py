@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from c2mabv_jax import streams
+from c2mabv_jax.array import streams
 from c2mabv_jax.bench.case import Case, Contestant
 from c2mabv_jax.bench.package import over_blocks, threads
-from c2mabv_jax.simulation.block import compiler_options, lanes
-from c2mabv_jax.simulation.round import round_keys
+from c2mabv_jax.engine.block import compiler_options, lanes
+from c2mabv_jax.engine.round import round_keys
 
 
 def floor_streams(case: Case) -> Contestant:

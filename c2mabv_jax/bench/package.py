@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from c2mabv_jax import sums
+from c2mabv_jax.array import sums
 from c2mabv_jax.bench.case import Case, Contestant, Outcome
-from c2mabv_jax.simulation.block import Point, lanes, per_lane, run_block
-from c2mabv_jax.simulation.run import accounting_for, in_scaled_cost
+from c2mabv_jax.engine.block import Point, lanes, per_lane, run_block
+from c2mabv_jax.simulation import accounting_for, in_scaled_cost
 
 
 def threads() -> int:

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from c2mabv_jax import streams, sums
+from c2mabv_jax.array import streams, sums
 from c2mabv_jax.bench.case import Case, Contestant, Outcome
 from c2mabv_jax.bench.package import threads
-from c2mabv_jax.simulation.round import Tally, empty_tally, play, round_keys
-from c2mabv_jax.simulation.run import accounting_for, in_scaled_cost
+from c2mabv_jax.engine.round import Tally, empty_tally, play, round_keys
+from c2mabv_jax.simulation import accounting_for, in_scaled_cost
 
 BATCH = 1024
 

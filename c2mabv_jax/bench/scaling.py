@@ -12,7 +12,7 @@ import numpy as np
 from c2mabv_jax.bench.case import Contestant
 from c2mabv_jax.bench.contestants import LONG, MAIN, WIDE
 from c2mabv_jax.bench.package import package
-from c2mabv_jax.simulation.block import lanes
+from c2mabv_jax.engine.block import lanes
 
 TURNS = 3
 _ONCE_ABOVE_S = 20.0  # what takes longer is measured once

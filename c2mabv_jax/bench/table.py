@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from c2mabv_jax.bench.targets import rate
-from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.errors import ProblemError
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 EMPTY = "Not measured yet: `c2mabv bench --full --out experiments/benchmarks/results`."

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from c2mabv_jax.cli import cache, folder
-from c2mabv_jax.problem import ProblemError, rounded_up
+from c2mabv_jax.errors import ProblemError, rounded_up
 
 
 def advise(

@@ -26,7 +26,7 @@ def bench(
     loop (`pip install 'c2mabv_jax[bench]'`), plain vmap; floor: random numbers alone.
     """
     if out is not None and out.exists() and not out.is_dir():
-        from c2mabv_jax.problem import ProblemError
+        from c2mabv_jax.errors import ProblemError
 
         raise ProblemError(f"--out = {str(out)!r}: a file is there; name a folder")
     from c2mabv_jax.bench import run, table

@@ -10,10 +10,10 @@ import xarray as xr
 from tqdm import tqdm
 
 from c2mabv_jax.cli import world
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies import catalogue
-from c2mabv_jax.problem import Problem, ProblemError
-from c2mabv_jax.simulation import simulate
-from c2mabv_jax.simulation.run import check_fit
+from c2mabv_jax.problem import Problem
+from c2mabv_jax.simulation import check_fit, simulate
 
 DEFAULT_SELECTED = 4  # or half of the LLMs, so that there is something to choose
 

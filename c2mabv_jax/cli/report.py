@@ -13,7 +13,7 @@ import xarray as xr
 from c2mabv_jax.cli import folder
 from c2mabv_jax.cli.table import table
 from c2mabv_jax.plotting import curves, style
-from c2mabv_jax.simulation.summary import summarise
+from c2mabv_jax.results.summary import summarise
 
 MEANING = {
     "mean": "mean over seeds, at the last round",

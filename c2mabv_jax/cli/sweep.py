@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.errors import ProblemError
 
 EXAMPLE = Path(__file__).parent.parent / "sweep" / "example.toml"
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from c2mabv_jax.simulation.summary import Estimate
+from c2mabv_jax.results.summary import Estimate
 
 
 def number(value: float) -> str:
@@ -35,7 +35,7 @@ def _compact(text: str) -> str:
 
 
 def table(rows: dict[str, dict[str, Any]], unit: str) -> str:
-    """The results of a run as text; `rows` from `simulation.summary.summarise`."""
+    """The results of a run as text; `rows` from `results.summary.summarise`."""
     money = "" if unit in ("", "1") else f" ({unit})"
     lines = [["policy", "reward", f"cost{money}", "of budget", "violation", "regret", "rew./viol."]]
     for policy, row in rows.items():

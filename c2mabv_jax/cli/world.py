@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from c2mabv_jax.problem import FLOAT32_NOISE, Problem, ProblemError, rounded_up
+from c2mabv_jax.errors import FLOAT32_NOISE, ProblemError, rounded_up
+from c2mabv_jax.problem import Problem
 from c2mabv_jax.theory.sets import least_cost
 
 

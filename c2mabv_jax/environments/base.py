@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.errors import ProblemError
 
 TABLE_LIMIT = 16  # a table over subsets has 2^K entries
 _BLOCK = 1 << 22  # float64 entries held at once while a table is summed

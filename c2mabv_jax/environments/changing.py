@@ -18,10 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from c2mabv_jax import streams
+from c2mabv_jax.array import streams
+from c2mabv_jax.array.pytree import register_dataclass
 from c2mabv_jax.environments.base import Environment, Outcome, lift
-from c2mabv_jax.problem import ProblemError
-from c2mabv_jax.pytree import register_dataclass
+from c2mabv_jax.errors import ProblemError
 
 NEVER = 2**31 - 1
 _STREAM = 1 << 20  # coins of the change, apart from what the wrapped world draws

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from c2mabv_jax.environments.synthetic import Synthetic, synthetic
-from c2mabv_jax.problem import Problem, ProblemError, RewardModel
+from c2mabv_jax.errors import ProblemError
+from c2mabv_jax.problem import Problem, RewardModel
 
 
 class Instance(NamedTuple):

@@ -18,9 +18,9 @@ import numpy as np
 from jax import Array
 from scipy import optimize, special, stats
 
+from c2mabv_jax.array.pytree import register_dataclass
 from c2mabv_jax.environments.base import lift
-from c2mabv_jax.problem import ProblemError
-from c2mabv_jax.pytree import register_dataclass
+from c2mabv_jax.errors import ProblemError
 
 TABLE_CELLS = 1024  # equiprobable cells of a tabulated law
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.errors import ProblemError
 
 MISSING = frozenset({"", "na", "n/a", "null", "none"})
 ALIASES = {

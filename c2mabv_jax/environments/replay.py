@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from c2mabv_jax import streams
+from c2mabv_jax.array import streams
+from c2mabv_jax.array.pytree import register_dataclass
 from c2mabv_jax.environments.base import TABLE_LIMIT, Environment, Outcome, subset_table
 from c2mabv_jax.environments.logs import LogError, LogReport, read_log
-from c2mabv_jax.pytree import register_dataclass
 
 Order = Literal["shuffled", "permuted", "logged"]
 ORDERS = ("shuffled", "permuted", "logged")

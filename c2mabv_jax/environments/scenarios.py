@@ -15,10 +15,10 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from c2mabv_jax.array.pytree import register_dataclass
 from c2mabv_jax.environments.laws import Bernoulli, token_cost
 from c2mabv_jax.environments.synthetic import Synthetic
-from c2mabv_jax.problem import ProblemError
-from c2mabv_jax.pytree import register_dataclass
+from c2mabv_jax.errors import ProblemError
 
 _FILES = {"nine-llms": "nine_llms.toml"}
 _PER_PRICE = 1e6  # prices are per 1M tokens

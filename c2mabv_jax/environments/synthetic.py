@@ -12,7 +12,8 @@ import numpy as np
 from jax import Array
 from jax.scipy.special import ndtr, ndtri
 
-from c2mabv_jax import streams
+from c2mabv_jax.array import streams
+from c2mabv_jax.array.pytree import register_dataclass
 from c2mabv_jax.environments.base import TABLE_LIMIT, Environment, Outcome, subset_table
 from c2mabv_jax.environments.laws import (
     Bernoulli,
@@ -25,8 +26,7 @@ from c2mabv_jax.environments.laws import (
     levels,
     plain,
 )
-from c2mabv_jax.problem import ProblemError
-from c2mabv_jax.pytree import register_dataclass
+from c2mabv_jax.errors import ProblemError
 
 LAWS = ("bernoulli", "constant", "beta", "uniform", "levels")
 _HALF_STEP = 2.0**-24  # moves the grid 0, 2^-23, ... off 0, where the normal quantile ends

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jax import Array
 
+from c2mabv_jax.array.pytree import register_dataclass
 from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.problem import Problem
-from c2mabv_jax.pytree import register_dataclass
 from c2mabv_jax.relaxation import Certificate
 
 State = Any

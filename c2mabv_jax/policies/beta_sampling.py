@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from c2mabv_jax import streams
+from c2mabv_jax.array import streams
 
 _STEP = 2.0**-23  # grid of the uniforms; half of it keeps them off both ends
 

@@ -14,11 +14,12 @@ import numpy as np
 from jax import Array
 
 from c2mabv_jax.confidence import RADII, Radius
+from c2mabv_jax.errors import ProblemError, is_traced
 from c2mabv_jax.policies import local_server, scheduling_cloud
 from c2mabv_jax.policies.base import Decision, Feedback, register
 from c2mabv_jax.policies.estimates import Estimates, empty, observe
 from c2mabv_jax.policies.forgetting import Discounted, Windowed
-from c2mabv_jax.problem import Problem, ProblemError, is_traced
+from c2mabv_jax.problem import Problem
 from c2mabv_jax.rewards import reward_model
 
 

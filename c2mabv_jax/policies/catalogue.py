@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies import known
 from c2mabv_jax.policies.base import Policy
 from c2mabv_jax.policies.c2mabv import C2MABV
@@ -25,7 +26,7 @@ from c2mabv_jax.policies.thompson import ThompsonSampling
 from c2mabv_jax.policies.two_tier import TwoTier
 from c2mabv_jax.policies.ucb_bwk import UCBBwK
 from c2mabv_jax.policies.uniform import UniformRandom
-from c2mabv_jax.problem import Problem, ProblemError
+from c2mabv_jax.problem import Problem
 
 
 class Entry(NamedTuple):

@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from c2mabv_jax import streams, sums
-from c2mabv_jax.arms import total
+from c2mabv_jax.array import streams, sums
+from c2mabv_jax.array.arms import total
 from c2mabv_jax.confidence import Bounds
+from c2mabv_jax.errors import ProblemError, is_traced
 from c2mabv_jax.policies import local_server, scheduling_cloud
 from c2mabv_jax.policies.base import Decision, Feedback
 from c2mabv_jax.policies.estimates import Estimates, empty, observe
-from c2mabv_jax.problem import Problem, ProblemError, is_traced
+from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import top_n
 from c2mabv_jax.rewards import reward_model
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from c2mabv_jax import confidence
-from c2mabv_jax.arms import reduce_arms
+from c2mabv_jax.array.arms import reduce_arms
 from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.policies.base import Decision, Feedback, register
 from c2mabv_jax.policies.common import Learned, asking_order, by_lp, check, learn, start

@@ -14,7 +14,8 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from jax import Array
 
-from c2mabv_jax import confidence, sums
+from c2mabv_jax import confidence
+from c2mabv_jax.array import sums
 from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.policies.base import Decision, Feedback, register
 from c2mabv_jax.policies.common import Learned, by_index, check, choose_from, learn, start

@@ -17,11 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from c2mabv_jax.arms import total
+from c2mabv_jax.array.arms import total
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies import local_server
 from c2mabv_jax.policies.base import Decision, register
 from c2mabv_jax.policies.c2mabv import C2MABV, C2MABVState
-from c2mabv_jax.problem import Problem, ProblemError
+from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import INFEASIBLE, OPTIMAL, Certificate
 from c2mabv_jax.rewards import reward_model
 

@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from c2mabv_jax import streams
+from c2mabv_jax.array import streams
 from c2mabv_jax.policies.base import Decision, Feedback, register
 from c2mabv_jax.policies.common import Learned, by_lp, check, learn, means, own_key, start
 from c2mabv_jax.problem import Problem

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from c2mabv_jax import sums
+from c2mabv_jax.array import sums
 from c2mabv_jax.policies.base import Feedback
 from c2mabv_jax.problem import Problem
 

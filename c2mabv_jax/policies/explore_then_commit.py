@@ -12,10 +12,11 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from c2mabv_jax.arms import arm_index
+from c2mabv_jax.array.arms import arm_index
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies.base import Decision, Feedback, register
 from c2mabv_jax.policies.common import Learned, asking_order, by_lp, check, learn, means, start
-from c2mabv_jax.problem import Problem, ProblemError
+from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import OPTIMAL
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies.fixed_set import FixedSet
 from c2mabv_jax.policies.oracle import Oracle
-from c2mabv_jax.problem import Problem, ProblemError
+from c2mabv_jax.problem import Problem
 from c2mabv_jax.theory import Optimum, optimum
 
 

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from c2mabv_jax import sums
-from c2mabv_jax.arms import total
+from c2mabv_jax.array import sums
+from c2mabv_jax.array.arms import total
 from c2mabv_jax.policies import common
 from c2mabv_jax.policies.base import Decision, Feedback, register
 from c2mabv_jax.problem import Problem

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.errors import ProblemError
 
 _FORMAT = "c2mabv_jax state 1"
 _FORMAT_NAME, _KIND_NAME = "__format__", "__kind__"

@@ -15,7 +15,7 @@ from typing import Literal
 import jax.numpy as jnp
 from jax import Array
 
-from c2mabv_jax import streams
+from c2mabv_jax.array import streams
 from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.policies import common
 from c2mabv_jax.policies.base import Decision, Feedback, register

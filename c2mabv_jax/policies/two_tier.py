@@ -16,10 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from c2mabv_jax.errors import ProblemError, is_traced
 from c2mabv_jax.policies import scheduling_cloud
 from c2mabv_jax.policies.base import Decision, Feedback, State, register
 from c2mabv_jax.policies.c2mabv import C2MABV
-from c2mabv_jax.problem import Problem, ProblemError, is_traced
+from c2mabv_jax.problem import Problem
 
 
 class Message(NamedTuple):

@@ -10,7 +10,7 @@ import dataclasses
 import jax.numpy as jnp
 from jax import Array
 
-from c2mabv_jax import streams
+from c2mabv_jax.array import streams
 from c2mabv_jax.policies.base import Decision, Feedback, register
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import top_n

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from c2mabv_jax.arms import largest, once, reduce_arms, total
+from c2mabv_jax.array.arms import largest, once, reduce_arms, total
 
 
 class Vertex(NamedTuple):

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from c2mabv_jax.arms import largest, once, total
+from c2mabv_jax.array.arms import largest, once, total
 from c2mabv_jax.relaxation import words
 from c2mabv_jax.relaxation.certificate import (
     INFEASIBLE,

@@ -21,7 +21,7 @@ import optax
 from jax import Array
 from jax.typing import ArrayLike
 
-from c2mabv_jax.arms import largest, total
+from c2mabv_jax.array.arms import largest, total
 from c2mabv_jax.relaxation.active_set import Vertex, end_of_long_step
 from c2mabv_jax.relaxation.certificate import (
     INFEASIBLE,

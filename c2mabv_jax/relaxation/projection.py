@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from c2mabv_jax.arms import largest, reduce_arms, total
+from c2mabv_jax.array.arms import largest, reduce_arms, total
 from c2mabv_jax.relaxation.topn import top_n
 
 MAX_STEPS = 60

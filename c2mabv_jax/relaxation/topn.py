@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array
 
-from c2mabv_jax.arms import arm_index, once
+from c2mabv_jax.array.arms import arm_index, once
 
 RANK_LIMIT = 16  # above this, N rounds of extraction beat K^2 / 2 comparisons
 

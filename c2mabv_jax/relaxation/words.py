@@ -9,7 +9,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array
 
-from c2mabv_jax import arms
+from c2mabv_jax.array import arms
 
 LARGEST = 24  # arms of a word: the digits of float32
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import jax
 
-from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.errors import ProblemError
 
 LONGEST_END = 7 * 86400  # seconds a process that has done its share waits for the slowest one
 

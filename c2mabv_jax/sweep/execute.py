@@ -10,8 +10,8 @@ from typing import Any
 
 import jax
 
-from c2mabv_jax.problem import ProblemError
-from c2mabv_jax.simulation import block
+from c2mabv_jax.engine import block
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.sweep import tally
 from c2mabv_jax.sweep.plan import LANE_QUANTUM, Plan
 

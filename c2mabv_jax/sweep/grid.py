@@ -13,8 +13,9 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from c2mabv_jax.environments import generators, replay, scenario, synthetic
+from c2mabv_jax.errors import FLOAT32_NOISE, ProblemError, rounded_up
 from c2mabv_jax.policies import catalogue
-from c2mabv_jax.problem import FLOAT32_NOISE, Problem, ProblemError, rounded_up
+from c2mabv_jax.problem import Problem
 from c2mabv_jax.sweep import spec as tables
 from c2mabv_jax.sweep.spec import Spec
 from c2mabv_jax.theory.sets import least_cost

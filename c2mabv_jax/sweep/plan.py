@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from c2mabv_jax.problem import ProblemError
-from c2mabv_jax.simulation.records import recorded_rounds
-from c2mabv_jax.simulation.round import Accounting
-from c2mabv_jax.simulation.run import accounting_for, check_fit
+from c2mabv_jax.engine.records import recorded_rounds
+from c2mabv_jax.engine.round import Accounting
+from c2mabv_jax.errors import ProblemError
+from c2mabv_jax.simulation import accounting_for, check_fit
 from c2mabv_jax.sweep.grid import Point
 
 LANE_QUANTUM = 64

@@ -31,8 +31,8 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from c2mabv_jax.problem import ProblemError
-from c2mabv_jax.simulation.results import provenance
+from c2mabv_jax.errors import ProblemError
+from c2mabv_jax.results.dataset import provenance
 from c2mabv_jax.sweep.plan import Plan
 from c2mabv_jax.sweep.store import RESULTS, Damaged, Folder, writing
 from c2mabv_jax.sweep.tally import Arrays, set_reward_table

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 import c2mabv_jax
-from c2mabv_jax.simulation import block
+from c2mabv_jax.engine import block
 from c2mabv_jax.sweep import distributed, execute, grid, results
 from c2mabv_jax.sweep.forecast import Forecast, forecast
 from c2mabv_jax.sweep.plan import Plan, make_plan

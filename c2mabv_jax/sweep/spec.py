@@ -43,8 +43,8 @@ from pydantic import (
     model_validator,
 )
 
-from c2mabv_jax.problem import ProblemError
-from c2mabv_jax.simulation.records import LARGEST_HORIZON
+from c2mabv_jax.engine.records import LARGEST_HORIZON
+from c2mabv_jax.errors import ProblemError
 
 T = TypeVar("T")
 LARGEST_FILE = 1 << 20  # bytes; a sweep file is written by hand

@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 
-from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.sweep.spec import differences
 from c2mabv_jax.sweep.tally import Arrays
 

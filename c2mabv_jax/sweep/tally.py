@@ -20,10 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from c2mabv_jax import sums
-from c2mabv_jax.simulation import block
-from c2mabv_jax.simulation.round import Accounting, Tally
-from c2mabv_jax.simulation.run import in_scaled_cost
+from c2mabv_jax.array import sums
+from c2mabv_jax.engine import block
+from c2mabv_jax.engine.round import Accounting, Tally
+from c2mabv_jax.simulation import in_scaled_cost
 from c2mabv_jax.sweep.plan import Batch, Plan, Program, Tile
 
 Arrays = dict[str, np.ndarray]

@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.theory.widths import (
     Form,
     failing_rounds,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.theory.optimum import Optimum
 from c2mabv_jax.theory.widths import log_term
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.theory.widths import log_term
 
 Side = Literal["upper", "lower", "two"]

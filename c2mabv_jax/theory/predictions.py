@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
-from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.theory.equilibrium import equilibrium, played_until
 from c2mabv_jax.theory.optimum import Optimum
 from c2mabv_jax.theory.widths import log_term, plain

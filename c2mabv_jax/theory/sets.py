@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from c2mabv_jax.problem import Problem, ProblemError
+from c2mabv_jax.errors import ProblemError
+from c2mabv_jax.problem import Problem
 
 MAX_SETS = 200_000
 MAX_ENTRIES = 5_000_000  # sets times arms, so that a table stays small

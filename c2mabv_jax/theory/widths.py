@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.errors import ProblemError
 
 Form = Literal["sum", "closed"]
 

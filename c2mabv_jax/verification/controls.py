@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from c2mabv_jax import confidence, streams
+from c2mabv_jax import confidence
+from c2mabv_jax.array import streams
 from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.environments.synthetic import Synthetic
 from c2mabv_jax.policies.base import Decision, Feedback, register

@@ -19,10 +19,11 @@ import numpy as np
 import xarray as xr
 from jax import Array
 
-from c2mabv_jax import rounding, sums
+from c2mabv_jax import rounding
+from c2mabv_jax.array import sums
+from c2mabv_jax.engine.block import Point, lanes, per_lane
 from c2mabv_jax.policies.c2mabv import C2MABV
 from c2mabv_jax.simulation import simulate
-from c2mabv_jax.simulation.block import Point, lanes, per_lane
 from c2mabv_jax.verification.instances import Instance
 from c2mabv_jax.verification.presets import Preset
 from c2mabv_jax.verification.watch import Truth, Watch, compiled

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
-from c2mabv_jax.problem import ProblemError
+from c2mabv_jax.errors import ProblemError
 
 
 class Search(BaseModel):

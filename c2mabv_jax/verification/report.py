@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from c2mabv_jax.plotting import style
-from c2mabv_jax.simulation.results import provenance
+from c2mabv_jax.results.dataset import provenance
 from c2mabv_jax.verification.claim import Finding, Outcome, Verdict
 from c2mabv_jax.verification.figures import figures
 from c2mabv_jax.verification.run import Caught, Report

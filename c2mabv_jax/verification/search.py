@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 
+from c2mabv_jax.engine.block import Point
 from c2mabv_jax.environments.synthetic import synthetic
 from c2mabv_jax.policies.c2mabv import C2MABV
 from c2mabv_jax.problem import Problem
-from c2mabv_jax.simulation.block import Point
 from c2mabv_jax.theory.bounds import regret_bound, violation_bound
 from c2mabv_jax.verification.claim import Claim, Comparison
 from c2mabv_jax.verification.laboratory import Laboratory

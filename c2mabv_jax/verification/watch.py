@@ -1,6 +1,6 @@
 """Runs watched at every round: what holds on every path, and the worst moment of each path.
 
-`simulation.run_tile` keeps sums and records them at chosen rounds. A claim about every
+`engine.block` keeps sums and records them at chosen rounds. A claim about every
 round ("exists t <= T", "never more than N arms") needs more: this loop plays the same
 rounds with the same random numbers and keeps running extremes and counts of broken
 promises. Lanes are runs; each may have its own instance (trailing lane axis on the leaves).
@@ -16,13 +16,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from c2mabv_jax import streams, sums
-from c2mabv_jax.arms import reduce_arms, total
+from c2mabv_jax.array import streams, sums
+from c2mabv_jax.array.arms import reduce_arms, total
+from c2mabv_jax.engine.round import lift, serve
 from c2mabv_jax.policies.base import Policy
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import INFEASIBLE
 from c2mabv_jax.rewards import reward_model
-from c2mabv_jax.simulation.round import lift, serve
 
 
 class Truth(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from c2mabv_jax.simulation.block import lanes
+from c2mabv_jax.engine.block import lanes
 from c2mabv_jax.verification.claims import constants, coverage, exact_values, invariants, minimax
 from c2mabv_jax.verification.presets import Preset
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from c2mabv_jax import streams
+from c2mabv_jax.array import streams
 from c2mabv_jax.verification.claim import Claim, Comparison
 from c2mabv_jax.verification.laboratory import Laboratory
 from c2mabv_jax.verification.statistic import Exact, Mean, Share

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from c2mabv_jax import streams, sums
-from c2mabv_jax.arms import arm_index, reduce_arms, total
+from c2mabv_jax.array import streams, sums
+from c2mabv_jax.array.arms import arm_index, reduce_arms, total
 from c2mabv_jax.policies.base import Decision, Feedback, Policy, State
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import INFEASIBLE, NOT_CONVERGED

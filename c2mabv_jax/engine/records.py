@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from c2mabv_jax.problem import ProblemError, check_whole
+from c2mabv_jax.errors import ProblemError, check_whole
 
 LARGEST_HORIZON = 2**31 - 2  # rounds and counts are int32
 

@@ -14,12 +14,13 @@ import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
+from c2mabv_jax.engine.block import Point, lanes, per_lane, run_block
+from c2mabv_jax.engine.records import recorded_rounds
+from c2mabv_jax.engine.round import Accounting, Tally
+from c2mabv_jax.errors import ProblemError, check_whole
 from c2mabv_jax.policies.base import Policy
-from c2mabv_jax.problem import Problem, ProblemError, check_whole
-from c2mabv_jax.simulation.block import Point, lanes, per_lane, run_block
-from c2mabv_jax.simulation.records import recorded_rounds
-from c2mabv_jax.simulation.results import to_dataset
-from c2mabv_jax.simulation.round import Accounting, Tally
+from c2mabv_jax.problem import Problem
+from c2mabv_jax.results.dataset import to_dataset
 
 MOST_SEEDS = 2**32  # a seed id, like a root, is one 32-bit word
 
@@ -61,7 +62,7 @@ def simulate(
         done (one bar over many simulations).
 
     Returns:
-      Dataset with dims `seed`, `round`, `arm`; see `simulation.results.to_dataset`.
+      Dataset with dims `seed`, `round`, `arm`; see `results.dataset.to_dataset`.
 
     Raises:
       ProblemError: sizes that do not fit together; the message names the field and the fix.

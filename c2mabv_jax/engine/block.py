@@ -19,10 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from c2mabv_jax import streams
-from c2mabv_jax.policies.base import Policy
-from c2mabv_jax.problem import Problem, ProblemError
-from c2mabv_jax.simulation.round import (
+from c2mabv_jax.array import streams
+from c2mabv_jax.engine.round import (
     Accounting,
     RoundKeys,
     Tally,
@@ -30,6 +28,9 @@ from c2mabv_jax.simulation.round import (
     play,
     round_keys,
 )
+from c2mabv_jax.errors import ProblemError
+from c2mabv_jax.policies.base import Policy
+from c2mabv_jax.problem import Problem
 
 # Wide enough to hide the cost of starting an operation, narrow enough to stay in the cache.
 LANES = {"cpu": 256, "gpu": 32768, "tpu": 8192}

@@ -12,11 +12,11 @@ import numpy as np
 import xarray as xr
 
 import c2mabv_jax
-from c2mabv_jax import sums
+from c2mabv_jax.array import sums
+from c2mabv_jax.engine.round import Tally
 from c2mabv_jax.policies.two_tier import message_bytes
 from c2mabv_jax.problem import Problem
-from c2mabv_jax.simulation.dynamic import dynamic_optimum
-from c2mabv_jax.simulation.round import Tally
+from c2mabv_jax.theory.dynamic import dynamic_optimum
 from c2mabv_jax.theory.optimum import optimum
 
 

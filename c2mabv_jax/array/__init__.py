@@ -1,0 +1,1 @@
+"""The ground everything stands on: pytrees, reductions over arms, compensated sums, streams."""

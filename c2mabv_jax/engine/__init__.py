@@ -1,0 +1,1 @@
+"""One round, blocks of runs, and what is recorded of them."""

@@ -1,0 +1,46 @@
+"""What goes wrong and how it is said: one line that names the field and the fix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+FLOAT32_NOISE = 1e-6  # relative; what a sum of costs may be off by
+
+
+class ProblemError(ValueError):
+    """A problem that cannot be posed; the message names the field and the fix."""
+
+
+def rounded_up(value: float) -> str:
+    """Four digits, rounded up (but for the noise of float32): an amount that is itself enough."""
+    shown = float(f"{value:.4g}")
+    if shown < value * (1 - FLOAT32_NOISE):
+        shown += 10.0 ** (np.floor(np.log10(value)) - 3)
+    return f"{shown:.4g}"
+
+
+def is_traced(value: Any) -> bool:
+    """Whether `value` is abstract (inside `jit` or `vmap`) or one entry per lane: not checked."""
+    abstract = isinstance(value, jax.core.Tracer) or not hasattr(value, "__float__")
+    return abstract or getattr(value, "ndim", 0) > 0
+
+
+def require(ok: bool, field: str, value: Any, fix: str) -> None:
+    """Raise a `ProblemError` that names the field, its value and the fix, unless `ok`."""
+    if not ok:
+        raise ProblemError(f"{field} = {value!r}: {fix}")
+
+
+def check_whole(field: str, value: Any, low: int, high: int) -> None:
+    """Raise unless `value` is a whole number from `low` to `high`."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    fix = f"give a whole number from {low} to {high}"
+    require(whole and low <= value <= high, field, value, fix)
+
+
+def one_of(field: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """Raise unless `value` is one of the allowed words."""
+    require(value in allowed, field, value, "choose one of " + ", ".join(allowed))

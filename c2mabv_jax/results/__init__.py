@@ -1,0 +1,1 @@
+"""From tallies to labelled datasets and tables."""
