@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from typing import Any
-
-import jax
-import numpy as np
 
 FLOAT32_NOISE = 1e-6  # relative; what a sum of costs may be off by
 
@@ -18,12 +17,14 @@ def rounded_up(value: float) -> str:
     """Four digits, rounded up (but for the noise of float32): an amount that is itself enough."""
     shown = float(f"{value:.4g}")
     if shown < value * (1 - FLOAT32_NOISE):
-        shown += 10.0 ** (np.floor(np.log10(value)) - 3)
+        shown += 10.0 ** (math.floor(math.log10(value)) - 3)
     return f"{shown:.4g}"
 
 
 def is_traced(value: Any) -> bool:
     """Whether `value` is abstract (inside `jit` or `vmap`) or one entry per lane: not checked."""
+    import jax  # here, so that a command that only complains need not wait for it
+
     abstract = isinstance(value, jax.core.Tracer) or not hasattr(value, "__float__")
     return abstract or getattr(value, "ndim", 0) > 0
 
@@ -36,7 +37,7 @@ def require(ok: bool, field: str, value: Any, fix: str) -> None:
 
 def check_whole(field: str, value: Any, low: int, high: int) -> None:
     """Raise unless `value` is a whole number from `low` to `high`."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     fix = f"give a whole number from {low} to {high}"
     require(whole and low <= value <= high, field, value, fix)
 
