@@ -11,9 +11,12 @@ from scipy import stats
 
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.verification import PRESETS, Claim, Comparison, Outcome, Spec
+from c2mabv_jax.verification import search as searching
 from c2mabv_jax.verification.claim import finite, judge, statistical, worst
-from c2mabv_jax.verification.claims import CLAIMS
+from c2mabv_jax.verification.claims import CLAIMS, bounds, invariants
 from c2mabv_jax.verification.controls import CONTROLS
+from c2mabv_jax.verification.instances import CATALOGUE
+from c2mabv_jax.verification.possible import TEETH, worst_per_round
 from c2mabv_jax.verification.presets import read_spec
 from c2mabv_jax.verification.run import claims_of
 from c2mabv_jax.verification.statistic import Exact, Mean, OfMeans, Share, loglog_slope
@@ -62,6 +65,47 @@ def test_rounding_widens_the_interval_and_no_number_contradicts():
     )
     nothing = Comparison("x", Fixed(-math.inf, math.inf, math.nan), ceiling=1)
     assert nothing.judge(0.01).outcome == Outcome.CONTRADICTED
+
+
+def test_a_bound_that_cannot_fail_is_vacuous_and_never_holds():
+    """Ratio: what the worst policy would do / the bound."""
+    assert Comparison("x", Fixed(1, 2), ceiling=3, ratio=1.0).judge(0.01).outcome == Outcome.VACUOUS
+    assert Comparison("x", Fixed(1, 2), ceiling=3, ratio=1.1).judge(0.01).outcome == Outcome.HOLDS
+    impossible = Comparison("x", Fixed(4, 5), ceiling=3, ratio=0.5).judge(0.01)
+    assert impossible.outcome == Outcome.CONTRADICTED  # whatever the ratio said
+    assert worst([Outcome.HOLDS, Outcome.VACUOUS]) == Outcome.VACUOUS
+    assert worst([Outcome.VACUOUS, Outcome.UNDECIDED]) == Outcome.UNDECIDED
+
+
+def test_worst_per_round_against_the_definition():
+    """Any win at most N: the empty set is worst; sum-up: a linear programme over sets."""
+    found = worst_per_round(CATALOGUE["any-win-3"])
+    assert found.regret == pytest.approx(CATALOGUE["any-win-3"].benchmark)
+    assert found.overspend == pytest.approx(0.9 + 0.35 - 0.6)
+    found = worst_per_round(CATALOGUE["dear-6"])
+    assert found.regret == pytest.approx(CATALOGUE["dear-6"].best.relaxed - 0.1)
+    assert found.overspend == pytest.approx(0.9 + 0.95 - 0.6)
+    found = worst_per_round(CATALOGUE["all-in-4"])
+    assert found.regret == pytest.approx(0.9 * 0.85 - 0.1 * 0.85)
+
+
+@pytest.mark.parametrize("name", ["quick", "full", "gpu"])
+def test_bounds_are_judged_where_they_can_fail(name):
+    """Of every preset that people read: the worst policy is 3 times beyond every bound."""
+    preset = PRESETS[name]
+    t = preset.horizon
+    for label in invariants.ALL:
+        instance = CATALOGUE[label]
+        limits = [bounds.regret_limit(instance, t, kind="expected")]
+        limits += [bounds.regret_limit(instance, t, kind="pathwise", anytime=True)]
+        for bound in limits:
+            assert t * worst_per_round(instance).regret >= TEETH * bound.value, label
+    for label in bounds.BINDING:
+        instance = CATALOGUE[label]
+        for options in ({"kind": "expected"}, {"kind": "pathwise", "anytime": True}):
+            bound = bounds.overspend_limit(instance, t, **options)
+            assert t * worst_per_round(instance).overspend >= TEETH * bound.value, label
+    assert min(searching.room(preset.search.horizon).values()) >= TEETH
 
 
 def test_worst_outcome_decides_and_is_shown():

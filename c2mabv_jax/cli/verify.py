@@ -19,8 +19,8 @@ def verify(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="tiny (seconds), quick (3 min on two cores), constants (leading constants to "
-            "T = 1e6, minutes), full (an hour) or gpu; quick by default.",
+            help="tiny (seconds), quick (2 min on two cores), constants (leading constants to "
+            "T = 1e6, minutes), full (40 min) or gpu; quick by default.",
             show_default=False,
         ),
     ] = None,

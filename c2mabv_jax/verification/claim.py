@@ -27,6 +27,7 @@ class Outcome(enum.StrEnum):
     """What the evidence says of a claim, worst last."""
 
     HOLDS = "holds"
+    VACUOUS = "vacuous"
     UNDECIDED = "not enough evidence"
     CONTRADICTED = "contradicted"
 
@@ -49,6 +50,8 @@ class Comparison:
       floor, ceiling: the claim is floor <= quantity <= ceiling; equal for a point claim.
       resolution: of a point claim: the widest half interval that still counts as evidence.
       rounding: error of the arithmetic, by which the interval is widened on both sides.
+      ratio: of a claimed bound: what the worst legal policy would do / the bound. At 1 or less
+        the bound excludes nothing: the comparison is vacuous. Infinite where no worst is named.
     """
 
     what: str
@@ -57,6 +60,7 @@ class Comparison:
     ceiling: float = math.inf
     resolution: float = math.inf
     rounding: float = 0.0
+    ratio: float = math.inf
 
     def judge(self, error: float) -> Finding:
         """The finding at this error level (both sides together)."""
@@ -73,6 +77,7 @@ class Comparison:
             runs=statistic.runs,
             error=0.0 if statistic.exact else error,
             detects=0.0 if statistic.exact else (high - low) / 2 * _beyond(error),
+            ratio=self.ratio,
             outcome=self._outcome(low, high),
         )
 
@@ -81,6 +86,8 @@ class Comparison:
             return Outcome.CONTRADICTED  # a system that yields no number keeps no promise
         if low > self.ceiling or high < self.floor:
             return Outcome.CONTRADICTED
+        if self.ratio <= 1:
+            return Outcome.VACUOUS
         if self.floor == self.ceiling:
             narrow = (high - low) / 2 <= self.resolution
             return Outcome.HOLDS if narrow else Outcome.UNDECIDED
@@ -101,6 +108,7 @@ class Finding:
       error: error level of the interval; 0 where there is no sampling error.
       detects: power: a truth that lies this far outside [floor, ceiling] is contradicted with
         a probability of about .9 (normal approximation).
+      ratio: see `Comparison`.
       outcome: of this comparison.
     """
 
@@ -113,6 +121,7 @@ class Finding:
     runs: int
     error: float
     detects: float
+    ratio: float
     outcome: Outcome
 
 
@@ -152,7 +161,8 @@ class Verdict:
 
     Attributes:
       claim: the claim.
-      outcome: holds, contradicted, or not enough evidence.
+      outcome: holds, vacuous (some comparison could not have failed), not enough evidence, or
+        contradicted.
       findings: every comparison, judged.
       seconds: wall time of the experiment.
       command: repeats it.

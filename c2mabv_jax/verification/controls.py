@@ -210,7 +210,7 @@ CONTROLS: tuple[Control, ...] = tuple(
             "every arm selected by a coin of its own",
             {"policy": _as(IndependentCoins), "round": coins},
             ("cardinality", "rounding-law"),
-            ("binding-6",),
+            ("dear-6",),
         ),
         (
             "systematic-rounding",
@@ -224,14 +224,14 @@ CONTROLS: tuple[Control, ...] = tuple(
             "a cascade's unobserved arms are learned from",
             {"policy": _as(LearnsUnobserved)},
             ("counts",),
-            ("cascade-6",),
+            ("cascade-4",),
         ),
         (
             "correlated-cascade",
             "arms share a query difficulty under cascading feedback",
             {"environment": correlated},
             ("unbiased-feedback",),
-            ("cascade-6",),
+            ("cascade-4",),
         ),
     )
 )

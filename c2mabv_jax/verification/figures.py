@@ -124,16 +124,16 @@ def scaling(laboratory: Laboratory) -> Figure:
 def scaling_watched(laboratory: Laboratory) -> Figure:
     """Regret and overspending of the watched runs against their bounds (short horizons)."""
     drawing, axes = style.figure(1, 2, width=style.DOUBLE, height=2.9)
-    paths = invariants.runs_of(laboratory, "gap-6")
+    paths = invariants.runs_of(laboratory, "wide-6")
     t = paths.round.astype(float)
     _curve(axes[0, 0], t, np.maximum(paths.watch.regret, 1e-3), "vermilion", "measured")
-    limit = bounds.regret_limit(CATALOGUE["gap-6"], t, kind="expected").value
+    limit = bounds.regret_limit(CATALOGUE["wide-6"], t, kind="expected").value
     _line(axes[0, 0], t, limit, "solid", "bound on the mean")
     _log_log(axes[0, 0], "regret", "(a) no budget: regret")
-    seen = invariants.runs_of(laboratory, "binding-6").watch
+    seen = invariants.runs_of(laboratory, "dear-6").watch
     spent = np.maximum(seen.overspend_realised / t, 1e-3)
     _curve(axes[0, 1], t, spent, "vermilion", "measured")
-    limit = bounds.overspend_limit(CATALOGUE["binding-6"], t, kind="expected").value
+    limit = bounds.overspend_limit(CATALOGUE["dear-6"], t, kind="expected").value
     _line(axes[0, 1], t, np.asarray(limit) / t, "solid", "bound on the mean")
     _log_log(axes[0, 1], "violation (cost per round)", "(b) binding budget: violation")
     style.legend(drawing, title=BAND, title_fontsize=style.SIZE["note"])

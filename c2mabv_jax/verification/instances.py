@@ -107,9 +107,27 @@ def binding_5() -> Instance:
     )
 
 
+def wide() -> Instance:
+    """K = 6, N = 2, no budget: a gap so wide that the worst set loses 1.45 a round."""
+    mean = [0.9, 0.8, 0.2, 0.15, 0.1, 0.1]
+    return _instance("wide-6", "no budget, wide gap", mean, np.full(6, 0.5), 2.0, 2)
+
+
+def dear() -> Instance:
+    """K = 6, N = 2, binding budget: two arms are worthless and dear, so a bad policy shows."""
+    return _instance(
+        "dear-6",
+        "the budget binds: z* = (0, .78, 1, .22, 0, 0)",
+        [0.95, 0.9, 0.6, 0.5, 0.05, 0.05],
+        [0.9, 0.6, 0.1, 0.15, 0.9, 0.95],
+        0.6,
+        2,
+    )
+
+
 def swap() -> Instance:
     """K = 2, N = 1, both arms basic: regret is exactly minus the priced overspending."""
-    return _instance("swap-2", "both arms basic", [0.9, 0.4], [0.8, 0.2], 0.5, 1)
+    return _instance("swap-2", "both arms basic", [0.95, 0.05], [0.9, 0.1], 0.4, 1)
 
 
 def steady() -> Instance:
@@ -124,18 +142,18 @@ def steady() -> Instance:
 
 
 def cascade() -> Instance:
-    """Any win, K = 6, N = 3, no budget: cascading feedback, where alpha = 1 is attainable.
+    """Any win, K = 4, N = 2, no budget: cascading feedback, where alpha = 1 is attainable.
 
     Without a budget the relaxed solution is the top-N set at the upper bounds, which also
     maximises the any-win reward, so the regret bound holds with alpha = 1.
     """
     return _instance(
-        "cascade-6",
+        "cascade-4",
         "any win, cascading feedback, no budget",
-        [0.5, 0.45, 0.4, 0.3, 0.25, 0.2],
-        [0.5, 0.4, 0.3, 0.3, 0.2, 0.1],
-        3.0,
-        3,
+        [0.8, 0.7, 0.3, 0.2],
+        [0.5, 0.4, 0.3, 0.2],
+        2.0,
+        2,
         reward_model="AWC",
     )
 
@@ -143,12 +161,12 @@ def cascade() -> Instance:
 def any_win() -> Instance:
     """Any win with a binding budget: alpha = 1 - 1/e against the mixed optimum."""
     instance = _instance(
-        "any-win-6",
+        "any-win-3",
         "any win, cascading feedback, binding budget, alpha = 1 - 1/e",
-        [0.6, 0.5, 0.45, 0.3, 0.25, 0.2],
-        [0.7, 0.5, 0.4, 0.3, 0.2, 0.1],
-        0.9,
-        3,
+        [0.9, 0.7, 0.4],
+        [0.9, 0.35, 0.1],
+        0.6,
+        2,
         reward_model="AWC",
     )
     return dataclasses.replace(instance, value=(1 - np.exp(-1)) * instance.best.relaxed)
@@ -157,17 +175,29 @@ def any_win() -> Instance:
 def all_in() -> Instance:
     """All in with a binding budget: alpha = 1 against the best fixed set."""
     instance = _instance(
-        "all-in-6",
+        "all-in-4",
         "all in, binding budget, against the best fixed set",
-        [0.95, 0.9, 0.8, 0.7, 0.6, 0.5],
-        [0.7, 0.5, 0.35, 0.25, 0.15, 0.1],
-        0.9,
+        [0.95, 0.9, 0.85, 0.1],
+        [0.9, 0.3, 0.3, 0.9],
+        0.7,
         2,
         reward_model="AIC",
     )
     value = instance.best.fixed_value
     assert value is not None
     return dataclasses.replace(instance, value=float(value))
+
+
+def everyone() -> Instance:
+    """K = N = 5: every arm is observed in every round, so K inside the logarithm shows."""
+    return _instance(
+        "everyone-5",
+        "all five arms in every round",
+        [0.2, 0.35, 0.5, 0.65, 0.8],
+        [0.3, 0.4, 0.5, 0.6, 0.7],
+        5.0,
+        5,
+    )
 
 
 def single(mean: float = 0.37) -> Instance:
@@ -181,11 +211,14 @@ CATALOGUE: dict[str, Instance] = {
         gap(),
         binding_6(),
         binding_5(),
+        wide(),
+        dear(),
         swap(),
         steady(),
         cascade(),
         any_win(),
         all_in(),
+        everyone(),
         single(),
     )
 }

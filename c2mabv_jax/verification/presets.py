@@ -17,10 +17,10 @@ class Search(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    population: int = Field(default=512, ge=16, description="instances per generation")
+    population: int = Field(default=256, ge=16, description="instances per generation")
     generations: int = Field(default=4, ge=1)
-    seeds: int = Field(default=4, ge=1, description="runs per instance while searching")
-    horizon: int = Field(default=1000, ge=10)
+    seeds: int = Field(default=2, ge=1, description="runs per instance while searching")
+    horizon: int = Field(default=8192, ge=10)
     confirm: int = Field(default=256, ge=30, description="fresh runs of the worst instance found")
 
 
@@ -43,9 +43,9 @@ class Preset(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     level: float = Field(default=0.01, gt=0, lt=1)
-    horizon: int = Field(default=4096, ge=64, le=32768)
-    runs: int = Field(default=512, ge=64)
-    long_rounds: tuple[int, ...] = (10_000, 100_000, 1_000_000)
+    horizon: int = Field(default=81_920, ge=64, le=2**24)
+    runs: int = Field(default=256, ge=64)
+    long_rounds: tuple[int, ...] = (10_000, 100_000)
     long_runs: int = Field(default=256, ge=30)
     coverage_horizon: int = Field(default=100, ge=10, le=2000)
     coverage_runs: int = Field(default=8192, ge=256)
@@ -81,10 +81,11 @@ PRESETS: dict[str, Preset] = {
         search=None,
         controls=False,
     ),
-    # About three minutes on two cores.
+    # Below two minutes on two cores.
     "quick": Preset(),
     # The leading constants alone, to a million rounds: minutes.
     "constants": Preset(
+        long_rounds=(10_000, 100_000, 1_000_000),
         search=None,
         controls=False,
         claims=(
@@ -94,10 +95,10 @@ PRESETS: dict[str, Preset] = {
             "growth-violation",
         ),
     ),
-    # About an hour on two cores.
+    # At most forty minutes on two cores.
     "full": Preset(
-        horizon=32768,
-        runs=2048,
+        horizon=131_072,
+        runs=1024,
         long_rounds=(10_000, 100_000, 1_000_000),
         long_runs=512,
         coverage_horizon=1000,
@@ -105,12 +106,12 @@ PRESETS: dict[str, Preset] = {
         rounding_draws=1_048_576,
         minimax_horizon=131_072,
         minimax_runs=256,
-        search=Search(population=4096, generations=12, seeds=8, horizon=4000, confirm=2048),
+        search=Search(population=1024, generations=10, seeds=4, horizon=8192, confirm=2048),
     ),
     # The same on an accelerator, with more runs.
     "gpu": Preset(
-        horizon=32768,
-        runs=32768,
+        horizon=131_072,
+        runs=16_384,
         long_rounds=(10_000, 100_000, 1_000_000),
         long_runs=32768,
         coverage_horizon=1000,
@@ -118,7 +119,7 @@ PRESETS: dict[str, Preset] = {
         rounding_draws=4_194_304,
         minimax_horizon=131_072,
         minimax_runs=4096,
-        search=Search(population=8192, generations=20, seeds=16, horizon=4000, confirm=32768),
+        search=Search(population=8192, generations=20, seeds=16, horizon=8192, confirm=32768),
     ),
 }
 

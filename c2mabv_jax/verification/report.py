@@ -100,10 +100,12 @@ def as_markdown(report: Report, drawn: list[str]) -> str:
         f"{report.preset.level:g}: each of its {report.comparisons} statistical comparisons is "
         f"judged at {report.error:.2g} (Bonferroni). *Holds* means that the confidence interval "
         "lies inside what the theory says, *contradicted* that it lies outside; an interval "
-        "that straddles is not enough evidence.",
+        "that straddles is not enough evidence. *Vacuous*: no legal policy, however bad, could "
+        "have broken the bound at this horizon, so nothing was tested.",
         "",
         "*Detects* is the power: a truth so far outside what the theory says would be contradicted "
-        "with a probability of about .9.",
+        "with a probability of about .9. *Worst* is what the worst legal policy would do / the "
+        "bound; where it is above 2, a policy half as bad breaks the bound too.",
         "",
         "The bounds were derived for this project; they are not quoted from arXiv 2405.16587.",
         "",
@@ -161,7 +163,7 @@ def headline(report: Report) -> str:
         count[verdict.outcome] += 1
     text = (
         f"{count[Outcome.HOLDS]} of {len(report.verdicts)} claims hold, "
-        f"{count[Outcome.CONTRADICTED]} contradicted, "
+        f"{count[Outcome.CONTRADICTED]} contradicted, {count[Outcome.VACUOUS]} vacuous, "
         f"{count[Outcome.UNDECIDED]} without enough evidence"
     )
     if report.controls:
@@ -185,24 +187,28 @@ def _section(verdict: Verdict) -> list[str]:
         f"- Source: {claim.source}.",
         f"- Repeat: `{verdict.command}`",
         "",
-        "| case | estimate | interval | theory | n | detects | verdict |",
-        "|---|---|---|---|---|---|---|",
+        "| case | estimate | interval | theory | n | detects | worst | verdict |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for finding in verdict.findings:
         lines.append(
             f"| {finding.what} | {number(finding.estimate)} "
             f"| [{number(finding.low)}, {number(finding.high)}] | {theory(finding)} "
-            f"| {finding.runs:,} | {number(finding.detects)} | {finding.outcome.value} |"
+            f"| {finding.runs:,} | {number(finding.detects)} | {worst(finding)} "
+            f"| {finding.outcome.value} |"
         )
     return lines
 
 
 def sentence(finding: Finding) -> str:
     """A finding in words."""
-    return (
+    said = (
         f"{finding.what}: {number(finding.estimate)} in "
         f"[{number(finding.low)}, {number(finding.high)}], theory {theory(finding)}"
     )
+    if finding.outcome == Outcome.VACUOUS:
+        said += f", the worst policy {worst(finding)}"
+    return said
 
 
 def theory(finding: Finding) -> str:
@@ -215,6 +221,11 @@ def theory(finding: Finding) -> str:
     if math.isinf(high):
         return f"≥ {number(low)}"
     return f"[{number(low)}, {number(high)}]"
+
+
+def worst(finding: Finding) -> str:
+    """What the worst legal policy would do / the bound, where the claim says."""
+    return "-" if math.isinf(finding.ratio) else f"{finding.ratio:.2f} x"
 
 
 def number(value: float) -> str:

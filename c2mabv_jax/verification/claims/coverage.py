@@ -12,7 +12,7 @@ from c2mabv_jax.verification.instances import CATALOGUE
 from c2mabv_jax.verification.laboratory import Laboratory, Paths
 from c2mabv_jax.verification.statistic import Mean, Share
 
-OBSERVED = ("gap-6", "cascade-6", "any-win-6")
+OBSERVED = ("wide-6", "cascade-4", "any-win-3")
 ALPHAS = (0.5, 0.3)
 RESOLUTION = 0.05
 DELTA = C2MABV().delta

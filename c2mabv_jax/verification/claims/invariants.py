@@ -11,11 +11,11 @@ import numpy as np
 from c2mabv_jax.policies.c2mabv import C2MABV
 from c2mabv_jax.verification.claim import Claim, Comparison
 from c2mabv_jax.verification.instances import CATALOGUE, Instance
-from c2mabv_jax.verification.laboratory import Laboratory, Paths
+from c2mabv_jax.verification.laboratory import MOST_RECORDS, Laboratory, Paths
 from c2mabv_jax.verification.statistic import Exact
 
-SUM_UP = ("gap-6", "binding-6", "swap-2")
-ALL = (*SUM_UP, "cascade-6", "any-win-6", "all-in-6")
+SUM_UP = ("wide-6", "dear-6", "swap-2")
+ALL = (*SUM_UP, "cascade-4", "any-win-3", "all-in-4")
 ASSUMPTIONS = ("none: every round of every run",)
 
 
@@ -39,9 +39,9 @@ def each(laboratory: Laboratory, names: tuple[str, ...]) -> Iterator[tuple[str, 
 
 
 def halved(horizon: int) -> list[int]:
-    """horizon, horizon / 2, ..., 1, ascending."""
+    """horizon, horizon / 2, ... ascending: at most `MOST_RECORDS` rounds."""
     rounds = {horizon >> j for j in range(horizon.bit_length())}
-    return sorted(rounds)
+    return sorted(rounds)[-MOST_RECORDS:]
 
 
 def _tolerance(instance: Instance) -> float:
