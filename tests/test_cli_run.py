@@ -288,15 +288,15 @@ def test_folders(tmp_path, capsys):
 def test_a_result_is_whole_or_absent(tmp_path):
     """A failure while writing leaves nothing; a former result stays until the new is whole."""
     out = tmp_path / "deep/out"
-    with pytest.raises(RuntimeError), folder.staged(out) as stage:
-        (stage / "half").write_text("half")
+    with pytest.raises(RuntimeError), folder.reserved(folder.Place(out), "run"):
+        assert list((tmp_path / "deep").iterdir()) != []
         raise RuntimeError
-    assert list((tmp_path / "deep").iterdir()) == []
-    for text in ("old", "new"):
-        with folder.staged(folder.choose(out, "unused", force=True)) as stage:
-            (stage / folder.MARK).write_text(text)
+    assert list(tmp_path.iterdir()) == []
+    for text in (b"old", b"new"):
+        with folder.reserved(folder.choose(out, "unused", force=True), "run") as publish:
+            assert publish({folder.MARK: text}) == out
     assert (out / folder.MARK).read_text() == "new"
-    with pytest.raises(RuntimeError), folder.staged(out):
+    with pytest.raises(RuntimeError), folder.reserved(folder.check(out, True), "run"):
         raise RuntimeError
     assert (out / folder.MARK).read_text() == "new"
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
@@ -304,10 +304,10 @@ def test_a_result_is_whole_or_absent(tmp_path):
 
 def test_default_folder_is_free(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert folder.choose(None, "results/run", False) == Path("results/run")
+    assert folder.choose(None, "results/run", False).out == Path("results/run")
     Path("results/run").mkdir(parents=True)
     Path("results/run-2").mkdir()
-    assert folder.choose(None, "results/run", False) == Path("results/run-3")
+    assert folder.choose(None, "results/run", False).out == Path("results/run-3")
     with pytest.raises(ProblemError):
         folder.choose(Path("results"), "results/run", False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import json
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from c2mabv_jax import files
 from c2mabv_jax.advice.pictures import late_share, pictures
 from c2mabv_jax.advice.recommend import Recommendation
 from c2mabv_jax.advice.study import TOLERANCE, Run, Study
@@ -30,16 +32,25 @@ _MOST_SETS = 2000  # rows of the CSV
 
 def write_advice(study: Study, advice: Recommendation, folder: Path, command: str) -> None:
     """Write advice.md, advice.csv, summary.json and figures (PNG, PDF) into `folder`."""
+    files.add(folder, contents(study, advice, command), "advise", "folder")
+
+
+def contents(study: Study, advice: Recommendation, command: str) -> dict[str, bytes]:
+    """The files of an advice, by name."""
+    drawn: dict[str, bytes] = {}
     for name, drawing in pictures(study, advice).items():
-        style.save(drawing, folder / f"{name}.png")
-    (folder / "advice.md").write_text(words(study, advice, command), encoding="utf-8")
-    with open(folder / "advice.csv", "w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, restval="")
-        writer.writeheader()
-        writer.writerows(rows(study))
+        drawn |= style.rendered(drawing, name)
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, COLUMNS, restval="")
+    writer.writeheader()
+    writer.writerows(rows(study))
     summary = {"command": command, "recommended": configuration(study, advice), **provenance()}
-    text = json.dumps(summary, indent=2) + "\n"
-    (folder / "summary.json").write_text(text, encoding="utf-8")
+    return {
+        "advice.md": words(study, advice, command).encode(),
+        "advice.csv": table.getvalue().encode(),
+        "summary.json": (json.dumps(summary, indent=2) + "\n").encode(),
+        **drawn,
+    }
 
 
 def configuration(study: Study, advice: Recommendation) -> dict[str, Any]:

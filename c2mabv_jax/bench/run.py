@@ -15,6 +15,7 @@ import jax
 from tqdm import tqdm
 
 import c2mabv_jax
+from c2mabv_jax import files
 from c2mabv_jax.bench import peer_numba
 from c2mabv_jax.bench.contestants import contestants
 from c2mabv_jax.bench.scaling import over_horizon, over_seeds
@@ -95,14 +96,20 @@ def versions() -> dict[str, str]:
 
 
 def write(results: dict[str, Any], folder: Path) -> Path:
-    """Write `<machine>.json`, whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    about = results["machine"]
+    """Write `<machine>.json`, whole or not at all.
+
+    Raises:
+      ProblemError: a file of that name is there that this command did not write.
+    """
+    name = file_name(results["machine"])
+    content = json.dumps(results, indent=1, default=float) + "\n"
+    files.add(folder, {name: content.encode()}, "bench", "--out")
+    return folder / name
+
+
+def file_name(about: dict[str, Any]) -> str:
+    """The name of this machine's file."""
     name = f"{about['processor']} {about['cores']} cores"
     if about["backend"] != "cpu":
         name = f"{about['device']} {name}"
-    path = folder / (re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") + ".json")
-    staged = path.with_suffix(".json.part")
-    staged.write_text(json.dumps(results, indent=1, default=float) + "\n")
-    staged.replace(path)
-    return path
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") + ".json"

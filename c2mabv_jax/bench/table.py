@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from c2mabv_jax import files
 from c2mabv_jax.bench.targets import rate
 from c2mabv_jax.errors import ProblemError
 
@@ -16,7 +17,8 @@ EMPTY = "Not measured yet: `c2mabv bench --full --out experiments/benchmarks/res
 
 def read(folder: Path) -> list[dict[str, Any]]:
     """All stored results, by file name."""
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    paths = [path for path in sorted(folder.glob("*.json")) if path.name != files.MARKER]
+    return [json.loads(path.read_text()) for path in paths]
 
 
 def markdown(results: Sequence[dict[str, Any]]) -> str:

@@ -64,7 +64,7 @@ def advise(
         raise ProblemError(f"--target = {target}: give a share in (0, 1]")
     cache.enable()
     from c2mabv_jax import advice, environments
-    from c2mabv_jax.advice.report import printed
+    from c2mabv_jax.advice.report import contents, printed
 
     world = environments.replay(log, models=_listed(models), group=_listed(group))
     done = advice.study(
@@ -80,11 +80,11 @@ def advise(
     )
     recommended = advice.recommend(done, target)
     command = shlex.join(["c2mabv", *sys.argv[1:]])
-    with folder.staged(target_folder) as stage:
-        advice.write_advice(done, recommended, stage, command)
+    with folder.reserved(target_folder, "advise") as publish:
+        written = publish(contents(done, recommended, command))
     print(printed(done, recommended))
     files = "advice.md, advice.csv, quality_cost.png, learning.png, usage.png"
-    print(f"\nWritten to {target_folder}: {files}.")
+    print(f"\nWritten to {written}: {files}.")
     again = ["c2mabv", "run", "--log", str(log), "--reward-model", reward_model]
     for option, value in (("--group", group), ("--models", models)):
         again += [option, value] if value else []

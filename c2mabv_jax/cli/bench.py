@@ -25,13 +25,12 @@ def bench(
     does not ends the command with status 1. Peers: NumPy with HiGHS, NumPy over seeds, a numba
     loop (`pip install 'c2mabv_jax[bench]'`), plain vmap; floor: random numbers alone.
     """
-    if out is not None and out.exists() and not out.is_dir():
-        from c2mabv_jax.errors import ProblemError
-
-        raise ProblemError(f"--out = {str(out)!r}: a file is there; name a folder")
+    from c2mabv_jax import files
     from c2mabv_jax.bench import run, table
     from c2mabv_jax.bench.agreement import DisagreementError
 
+    if out is not None:
+        files.check_free(out, [run.file_name(run.machine())], "--out")
     try:
         results = run.measure(full, progress=not quiet)
     except DisagreementError as error:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import c2mabv_jax
+from c2mabv_jax import files
+from c2mabv_jax.errors import ProblemError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,42 +32,32 @@ def plot(
     ] = None,
 ) -> None:
     """Draw the figures again; a figure of the same name is replaced, whole or not at all."""
-    if not (source / "results.zarr").is_dir():
-        what = "no results.zarr in it" if source.is_dir() else "no such folder"
-        raise c2mabv_jax.ProblemError(
-            f"DIR = '{source}': {what}; give a folder that `c2mabv run` or a finished "
-            "`c2mabv sweep` wrote"
-        )
-    results = opened(source / "results.zarr")
+    results = opened(source)
     if "point" in results.dims:
         drawn = sweep_figures(only(results, policies), axes)
     elif axes is not None:
-        raise c2mabv_jax.ProblemError(f"--axes = {axes!r}: only a sweep has swept parameters")
+        raise ProblemError(f"--axes = {axes!r}: only a sweep has swept parameters")
     else:
         drawn = run_figures(only(results, policies))
-    target = source / "figures" if out is None else out
-    for path in saved(drawn, target):
+    for path in saved(drawn, source, out):
         typer.echo(path)
 
 
-def opened(path: Path) -> xr.Dataset:
-    """Stored results in memory.
+def opened(folder: Path) -> xr.Dataset:
+    """Stored results in memory, verified.
 
     Raises:
       ProblemError: damaged or foreign.
     """
-    import xarray as xr
+    from c2mabv_jax.results.stored import load
 
     try:
-        results = xr.open_zarr(path).load()
-        wanted = {"round", "arm"} | ({"point"} if "point" in results.dims else {"policy", "seed"})
-        if wanted - set(results.dims) or "policy" not in results.coords:
-            raise KeyError("not the results of a run or a sweep")
-    except Exception as error:  # zarr and its codecs raise many kinds for a damaged store
-        why = " ".join(str(error).split())[:120] or type(error).__name__
-        raise c2mabv_jax.ProblemError(
-            f"DIR = '{path.parent}': results.zarr cannot be read ({why})"
-        ) from None
+        results = load(folder).load()
+    except ProblemError as error:
+        raise ProblemError(f"DIR = {error}") from None
+    wanted = {"round", "arm"} | ({"point"} if "point" in results.dims else {"policy", "seed"})
+    if wanted - set(results.dims) or "policy" not in results.coords:
+        raise ProblemError(f"DIR = {str(folder)!r}: not the results of a run or a sweep")
     return results
 
 
@@ -82,9 +73,7 @@ def only(results: xr.Dataset, policies: str | None) -> xr.Dataset:
     names = [name.strip() for name in policies.split(",")]
     for name in names:
         if name not in known:
-            raise c2mabv_jax.ProblemError(
-                f"--policies = {name!r}: the results have {', '.join(known)}"
-            )
+            raise ProblemError(f"--policies = {name!r}: the results have {', '.join(known)}")
     if "point" in results.dims:
         return results.isel(point=results["policy"].isin(names).to_numpy())
     return results.sel(policy=names)
@@ -109,25 +98,26 @@ def sweep_figures(results: xr.Dataset, axes: str | None) -> dict[str, Any]:
         return sweeps.figures(results)
     pair, known = axes.split(","), list(sweeps.swept(results))
     if len(set(pair)) != 2 or len(pair) != 2 or not set(pair) <= set(known):
-        raise c2mabv_jax.ProblemError(
+        raise ProblemError(
             f"--axes = {axes!r}: give two of the swept parameters: {', '.join(known) or 'none'}"
         )
     return sweeps.figures(results, pair)
 
 
-def saved(drawn: dict[str, Any], target: Path) -> list[Path]:
-    """Save figures as PNG and PDF.
+def saved(drawn: dict[str, Any], source: Path, out: Path | None) -> list[Path]:
+    """Save figures as PNG and PDF, by default among the results, whose marker lists them.
 
     Raises:
-      ProblemError: the folder cannot be written.
+      ProblemError: the folder cannot be written, or something foreign has a figure's name.
     """
     from c2mabv_jax.plotting import style
 
-    try:
-        return [
-            path for name, figure in drawn.items() for path in style.save(figure, target / name)
-        ]
-    except OSError as error:
-        raise c2mabv_jax.ProblemError(
-            f"--out = '{target}': {error.strerror}; give a folder that can be written"
-        ) from None
+    folder, below, field = (source, "figures/", "DIR") if out is None else (out, "", "--out")
+    contents: dict[str, bytes] = {}
+    files.check_free(
+        folder, [f"{below}{name}.{kind}" for name in drawn for kind in ("png", "pdf")], field
+    )
+    for name, figure in drawn.items():
+        contents |= style.rendered(figure, f"{below}{name}")
+    files.add(folder, contents, "plot", field)
+    return [folder / name for name in contents]

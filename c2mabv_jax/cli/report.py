@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import typer
 import xarray as xr
+from zarr.storage import MemoryStore
 
 from c2mabv_jax.cli import folder
 from c2mabv_jax.cli.table import table
@@ -29,13 +29,16 @@ MEANING = {
 }
 
 
-def store(results: xr.Dataset, stage: Path) -> None:
-    """Write results.zarr, summary.json and the figures into a folder."""
+def contents(results: xr.Dataset) -> dict[str, bytes]:
+    """The files of a run, by path: results.zarr, summary.json and the figures."""
+    stored: dict[str, Any] = {}
     # Format 2 is what every zarr reads, text coordinates included.
-    results.to_zarr(stage / "results.zarr", zarr_format=2)
-    (stage / folder.MARK).write_text(json.dumps(summary(results), indent=2) + "\n", "utf-8")
+    results.to_zarr(MemoryStore(stored), zarr_format=2)  # type: ignore[arg-type]
+    files = {f"results.zarr/{name}": value.to_bytes() for name, value in stored.items()}
+    files[folder.MARK] = (json.dumps(summary(results), indent=2) + "\n").encode()
     for name, drawing in curves.figures(results).items():
-        style.save(drawing, stage / "figures" / name)
+        files |= style.rendered(drawing, f"figures/{name}")
+    return files
 
 
 def summary(results: xr.Dataset) -> dict[str, Any]:

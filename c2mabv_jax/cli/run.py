@@ -100,15 +100,15 @@ def run(
         options, horizon, seeds, seed,
     )  # fmt: skip
     announce(job)
-    with folder.staged(target) as stage:
+    with folder.reserved(target, "run") as publish:
         results = jobs.simulate_all(job)
         report.show(results)
-        report.store(results, stage)
+        written = publish(report.contents(results))
     typer.echo(
-        f"\nWritten to {target}: results.zarr (xarray.open_zarr), summary.json, "
+        f"\nWritten to {written}: results.zarr (xarray.open_zarr), summary.json, "
         "figures/ (PNG and PDF; overview.png shows all)."
     )
-    typer.echo("Next: " + next_step(job, log, target))
+    typer.echo("Next: " + next_step(job, log, written))
 
 
 def listed(option: str, text: str | None) -> tuple[str, ...] | None:

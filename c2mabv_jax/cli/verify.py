@@ -65,7 +65,7 @@ def verify(
 
     sizes = chosen.resolve()
     total = planned(sizes, [claim.name for claim in claims_of(sizes)])
-    with folder.staged(target) as stage:
+    with folder.reserved(target, "verify") as publish:
         with tqdm(total=total, unit="round", unit_scale=True, disable=quiet) as bar:
 
             def step(name: str) -> None:
@@ -76,9 +76,9 @@ def verify(
                 bar.update(done)
 
             found = run_verification(chosen, step=step, progress=progress)
-        reports.write(found, stage)
+        written = publish(reports.contents(found))
     typer.echo(summary(found))
-    typer.echo(f"Written to {target}: report.md, report.json, figures/ (PNG and PDF).")
+    typer.echo(f"Written to {written}: report.md, report.json, figures/ (PNG and PDF).")
     return found.status
 
 

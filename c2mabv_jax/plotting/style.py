@@ -6,6 +6,7 @@ global state. Widths are those of a printed column, so fonts are set for reading
 
 from __future__ import annotations
 
+import io
 import os
 import zlib
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
+
+from c2mabv_jax import files
 
 COLUMN, DOUBLE = 3.4, 7.0  # widths in inches: one column, a whole page
 SIZE = {"title": 8.5, "label": 8.0, "tick": 7.0, "legend": 7.0, "note": 6.5}  # points
@@ -264,12 +267,18 @@ def save(drawing: Figure, path: str | os.PathLike[str]) -> list[Path]:
     base = Path(path)
     base = base.with_suffix("") if base.suffix in (".png", ".pdf") else base
     base.parent.mkdir(parents=True, exist_ok=True)
-    written = []
+    drawn = rendered(drawing, base.name)
+    for name, content in drawn.items():
+        files.write(base.with_name(name), content, over=True)
+    return [base.with_name(name) for name in drawn]
+
+
+def rendered(drawing: Figure, name: str) -> dict[str, bytes]:
+    """The figure as NAME.png and NAME.pdf: contents by file name."""
+    contents = {}
     for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
-        target = base.with_name(f"{base.name}.{kind}")
-        part = base.with_name(f".{base.name}.part.{kind}")
+        stream = io.BytesIO()
         with mpl.rc_context({"pdf.fonttype": 42, "font.family": "DejaVu Sans"}):
-            drawing.savefig(part, format=kind, dpi=PNG_DPI, metadata=metadata)
-        os.replace(part, target)
-        written.append(target)
-    return written
+            drawing.savefig(stream, format=kind, dpi=PNG_DPI, metadata=metadata)
+        contents[f"{name}.{kind}"] = stream.getvalue()
+    return contents

@@ -7,9 +7,8 @@ the same policy, most simply `policy.init(problem)`, and trusts nothing in the f
 
 from __future__ import annotations
 
-import contextlib
+import io
 import os
-import uuid
 import zipfile
 import zlib
 from pathlib import Path
@@ -19,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from c2mabv_jax import files
 from c2mabv_jax.errors import ProblemError
 
 _FORMAT = "c2mabv_jax state 1"
@@ -36,27 +36,28 @@ def save_state(path: str | os.PathLike, state: Any) -> None:
       state: state of any policy, single `[K]` or batched `[K, ...]`.
 
     Raises:
-      ProblemError: a leaf that is no plain array, or a folder that cannot be written.
+      ProblemError: a leaf that is no plain array, a folder that cannot be written, or a file
+        of that name that is no saved state.
     """
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     entries = {_leaf_name(where): _plain_array(_leaf_name(where), leaf) for where, leaf in leaves}
     entries |= {_FORMAT_NAME: np.array(_FORMAT), _KIND_NAME: np.array(type(state).__name__)}
-    target = Path(path)
-    temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}"
+    target, content = Path(path), io.BytesIO()
+    np.savez(content, **entries)  # type: ignore[arg-type]
     try:
-        with open(temporary, "xb") as file:
-            np.savez(file, **entries)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except OSError as error:
+        if os.path.lexists(target) and not target.is_dir() and not _may_give_way(target):
+            raise ProblemError(
+                f"path = {str(path)!r}: no saved state is there but something else; "
+                "give another name"
+            )
+        files.write(target, content.getvalue(), over=True)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        if isinstance(error, ProblemError):
+            raise
         raise ProblemError(
-            f"path = {str(path)!r}: cannot be written ({error.strerror or error}); "
-            "give a file in a folder that can"
+            f"path = {str(path)!r}: cannot be written "
+            f"({getattr(error, 'strerror', None) or error}); give a file in a folder that can"
         ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def load_state(path: str | os.PathLike, like: Any) -> Any:
@@ -94,6 +95,20 @@ def load_state(path: str | os.PathLike, like: Any) -> Any:
             f"path = {str(path)!r}: not a readable state ({reason}); save the state again"
         ) from None
     return jax.tree_util.tree_unflatten(structure, arrays)
+
+
+def _may_give_way(target: Path) -> bool:
+    """Whether a file is a state, or empty."""
+    try:
+        content = files.read_own(target)
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            return str(file[_FORMAT_NAME]) == _FORMAT
+    except files.Damaged:
+        return False
+    except EOFError:
+        return True  # NumPy's word for a file without a byte
+    except _DAMAGED:
+        return False
 
 
 def _leaf_name(where: tuple) -> str:

@@ -12,7 +12,8 @@ forecast     what a sweep will take
 run          all of it
 """
 
-from c2mabv_jax.sweep.results import load, unstack
+from c2mabv_jax.results.stored import load
+from c2mabv_jax.sweep.results import unstack
 from c2mabv_jax.sweep.run import Interrupted, dry_run, sweep
 
 __all__ = ["Interrupted", "dry_run", "load", "sweep", "unstack"]

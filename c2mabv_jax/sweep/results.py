@@ -20,8 +20,6 @@ binding, feasible [point].
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -32,9 +30,10 @@ import xarray as xr
 import zarr
 
 from c2mabv_jax.errors import ProblemError
+from c2mabv_jax.files import Damaged
 from c2mabv_jax.results.dataset import provenance
 from c2mabv_jax.sweep.plan import Plan
-from c2mabv_jax.sweep.store import RESULTS, Damaged, Folder, writing
+from c2mabv_jax.sweep.store import Folder, writing
 from c2mabv_jax.sweep.tally import Arrays, set_reward_table
 from c2mabv_jax.theory.optimum import Optimum, optimum
 
@@ -59,18 +58,6 @@ CHUNK_BYTES = 3 << 28  # of a point's runs held at once while they are summed up
 RUN_BYTES = 240  # of one run and round: as stored, as derived, and copies on the way
 
 
-def load(folder: str | os.PathLike[str]) -> xr.Dataset:
-    """The results of a finished sweep, read when used.
-
-    Raises:
-      ProblemError: the folder holds no finished sweep.
-    """
-    path = Path(folder) / RESULTS
-    if not path.is_dir():
-        raise ProblemError(f"{folder}: no finished sweep there; run or resume it first")
-    return xr.open_zarr(path)
-
-
 def unstack(results: xr.Dataset, *names: str) -> xr.Dataset:
     """The results with `point` unfolded along coordinates, such as "budget", "alpha_cost".
 
@@ -84,7 +71,7 @@ def unstack(results: xr.Dataset, *names: str) -> xr.Dataset:
     return indexed.unstack("point")
 
 
-def assemble(plan: Plan, folder: Folder, attributes: dict[str, Any], options: Any) -> None:
+def assemble(plan: Plan, folder: Folder, attributes: dict[str, Any], options: Any) -> list[str]:
     """Write `results.zarr` from the stored tiles.
 
     Args:
@@ -92,11 +79,13 @@ def assemble(plan: Plan, folder: Folder, attributes: dict[str, Any], options: An
       folder: with every tile in it.
       attributes: of the dataset, beside the provenance.
       options: of the sweep file: `quantiles`, `per_seed`, `coverage`.
+
+    Returns:
+      A line for everything that lay in its place and was not ours.
     """
-    partial = folder.path / f"{RESULTS}.partial"
+    partial = folder.stage()
     quantities = dict(QUANTITIES, **({"uncovered": "rounds"} if options.coverage else {}))
     with writing(folder.path):
-        shutil.rmtree(partial, ignore_errors=True)
         truths = [_truth(point) for point in plan.points]
         dataset = _empty(plan, quantities, options.quantiles, truths)
         dataset.attrs.update(attributes, **provenance())
@@ -113,7 +102,7 @@ def assemble(plan: Plan, folder: Folder, attributes: dict[str, Any], options: An
             # Consolidated metadata is an extension of Zarr 3; readers without it do without.
             warnings.filterwarnings("ignore", "Consolidated metadata")
             dataset.to_zarr(partial, mode="a", zarr_format=3, consolidated=True)
-    folder.publish(partial)
+    return folder.publish(partial)
 
 
 # --- one point -----------------------------------------------------------------------------

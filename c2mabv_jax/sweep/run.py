@@ -14,6 +14,7 @@ import numpy as np
 
 import c2mabv_jax
 from c2mabv_jax.engine import block
+from c2mabv_jax.results.stored import RESULTS
 from c2mabv_jax.sweep import distributed, execute, grid, results
 from c2mabv_jax.sweep.forecast import Forecast, forecast
 from c2mabv_jax.sweep.plan import Plan, make_plan
@@ -83,20 +84,21 @@ def sweep(
       Interrupted: stopped by the user; finished tiles are stored.
     """
     spec, plan = read(path, tile)
-    folder = Folder(Path(out), identity(spec, Path(path).parent, tile))
+    folder = Folder(Path(out), identity(spec, Path(path).parent, tile), len(plan.tiles))
     process, processes = jax.process_index(), jax.process_count()
     with contextlib.ExitStack() as held:
 
         def begin() -> list[str]:
-            held.enter_context(folder.locked())
-            return folder.begin(resume)
+            return held.enter_context(folder.locked(resume))
 
         warnings = distributed.agree(folder.digest, begin)
-        todo, damaged = folder.missing_tiles(len(plan.tiles), remove_damaged=process == 0)
+        todo, damaged = folder.missing_tiles(mend=process == 0)
         broken = folder.results_damage()
         distributed.barrier("c2mabv sweep: checked")
-        if broken == [] and len(todo) == len(plan.tiles):
+        if broken == [] and not damaged and len(todo) == len(plan.tiles):
             todo = []  # finished, and its tiles were cleared away on purpose
+        if broken is not None and len(todo) > len(damaged):
+            damaged.append(_gone(folder, todo, damaged))
         mine = execute.share(todo, process, processes)
         progress = _progress(plan, todo, mine, processes, quiet or process > 0)
         for line in [*remarks(plan), *warnings, *damaged, *(broken or [])]:
@@ -107,13 +109,13 @@ def sweep(
                 folder.wait_for(todo)
                 _finish(plan, folder, spec, progress)
             elif process == 0:
-                progress.say(f"nothing to do: {folder.path / results.RESULTS} is complete")
+                progress.say(f"nothing to do: {folder.path / RESULTS} is complete")
         except KeyboardInterrupt:
             done = f"{progress.done_tiles} of {progress.tiles} tiles are stored"
             raise Interrupted(f"{done}; go on with --resume") from None
         finally:
             progress.close()
-    return folder.path / results.RESULTS
+    return folder.path / RESULTS
 
 
 def identity(spec: Spec, folder: Path, tile: int | None) -> dict[str, Any]:
@@ -135,6 +137,14 @@ def identity(spec: Spec, folder: Path, tile: int | None) -> dict[str, Any]:
         "spec": table,
         "files": files,
     }
+
+
+def _gone(folder: Folder, todo: list[int], damaged: list[str]) -> str:
+    """A line on the tiles of a sweep that was finished once and that are not there any more."""
+    names = [folder.tile_name(number) for number in todo]
+    gone = [name for name in names if not any(line.startswith(name) for line in damaged)]
+    more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
+    return f"{', '.join(gone[:3])}{more}: missing; computed again"
 
 
 def _progress(plan: Plan, todo: list[int], mine: list[int], processes: int, quiet: bool):
@@ -167,5 +177,6 @@ def _finish(plan: Plan, folder: Folder, spec: Spec, progress: Progress) -> None:
             "first_seed": spec.first_seed,
             "num_seeds": spec.num_seeds,
         }
-        results.assemble(plan, folder, attributes, spec)
-    progress.say(f"results in {folder.path / results.RESULTS}")
+        for line in results.assemble(plan, folder, attributes, spec):
+            progress.say(line)
+    progress.say(f"results in {folder.path / RESULTS}")

@@ -1,20 +1,22 @@
 """The folder of a sweep: what is in it, how it is written, what is damaged.
 
+    c2mabv.json       marker: what was made here (see `files`); nothing else is ever touched
     sweep.json        identity: the sweep file with its defaults filled in, checksums of the
                       logs it names, versions, backend, tile; what a resumed sweep must match
     lock              held (flock) while a sweep is running
     tiles/000000.npz  ... one file per finished tile (`tally`), with a checksum
     results.zarr      the answer, written when every tile is there; see `results`
     results.json      checksum of every file in results.zarr
+    aside/            what lay in the place of one of these and is not what was written there
 
-For whoever plots or reads: `xr.open_zarr(DIR / "results.zarr")`, or `results.load(DIR)`, is
-all that is needed; dims, coordinates and variables are listed in `results`. A sweep folder is
-one that holds `sweep.json`; it is complete once it holds `results.zarr`.
+For whoever plots or reads: `xr.open_zarr(DIR / "results.zarr")`, or `results.load(DIR)`, which
+verifies it, is all that is needed; dims, coordinates and variables are listed in `results`. It
+is complete once it holds `results.zarr`.
 
-Every file is written beside its place, flushed to disk and renamed into it, so a name either
-does not exist or holds everything. A tile file is an ordinary `.npz` (no pickle) after a line
-with the checksum of identity, tile number and contents: one of another sweep, another tile or
-with a bit changed is not taken for the right one.
+A tile file is an ordinary `.npz` (no pickle) after a line with the checksum of identity, tile
+number and contents: one of another sweep, another tile or with a bit changed is not taken for
+the right one. What is damaged is moved aside and made again, never removed: it may be somebody
+else's. A folder that holds anything that the marker does not list is refused as it is.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ import hashlib
 import io
 import json
 import os
-import shutil
+import re
+import secrets
 import socket
 import threading
 import time
@@ -34,18 +37,22 @@ from typing import Any
 
 import numpy as np
 
+from c2mabv_jax import files
 from c2mabv_jax.errors import ProblemError
+from c2mabv_jax.files import Damaged, Marker
+from c2mabv_jax.results import stored
+from c2mabv_jax.results.stored import CHECKSUMS, RESULTS
 from c2mabv_jax.sweep.spec import differences
 from c2mabv_jax.sweep.tally import Arrays
 
-FORMAT = 1
-IDENTITY, LOCK, TILES = "sweep.json", "lock", "tiles"
-RESULTS, CHECKSUMS = "results.zarr", "results.json"
+FORMAT = 2
+IDENTITY, LOCK, TILES, ASIDE = "sweep.json", "lock", "tiles", "aside"
+_LARGEST_IDENTITY = 1 << 26  # bytes
+_OPEN_LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
 _MAGIC = b"c2mabv sweep tile 1 sha256 "
-
-
-class Damaged(Exception):
-    """A file that does not hold what was written; the message says what is wrong."""
+_LOCK = re.compile(rb"(process \d+ on \S+\n)?")
+# What zarr writes below the folder of results to come, whole or on the way.
+_ZARR = re.compile(r"(\w+/)?(c/)?([\w/]*|zarr)\.[0-9a-f]{32}\.partial|(\w+/)?(zarr\.json|c(/\d+)*)")
 
 
 class Left(Exception):
@@ -57,101 +64,218 @@ class Folder:
 
     Attributes:
       path: the folder.
+      tiles: how many tiles the sweep has.
       digest: of the identity; part of every tile's checksum.
     """
 
-    def __init__(self, path: Path, identity: dict[str, Any]) -> None:
+    def __init__(self, path: Path, identity: dict[str, Any], tiles: int = 0) -> None:
         self.path = path
         self.identity = identity
+        self.tiles = tiles
         text = json.dumps(identity, sort_keys=True)
         self.digest = hashlib.sha256(text.encode()).hexdigest()
         self._storing = threading.Lock()
         self._left = False
+        self._token = ""
 
     # --- opening -------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep every other sweep out of the folder; the kernel lets go when we die.
+    def locked(self, resume: bool) -> Iterator[list[str]]:
+        """Claim the folder, and keep every other sweep out; the kernel lets go when we die.
 
         Nothing of this sweep is stored after the end of the context, not even by a thread that
         an interrupt left at its tile: the next sweep may be in the folder by then.
-        """
-        import fcntl
 
+        Yields:
+          Warnings, one line each.
+
+        Raises:
+          ProblemError: the folder holds something else, or a sweep that is running; the message
+            says what to do. Nothing in it was touched.
+        """
         with writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path / LOCK, "a+")  # noqa: SIM115
+            warnings = self._claim(resume)
+            lock, more = self._lock()
         with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                who = " ".join(lock.read(200).split()) or "another process"
-                raise ProblemError(
-                    f"out = {str(self.path)!r}: a sweep is running there ({who}); wait for it, "
-                    "or give another folder"
-                ) from None
             with writing(self.path):
-                lock.truncate(0)
-                lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-                lock.flush()
+                warnings += more + self._mend()
             try:
-                yield
+                yield warnings
             finally:
                 with self._storing:
                     self._left = True
 
-    def begin(self, resume: bool) -> list[str]:
-        """Claim the folder for this sweep, or check that it is its own.
-
-        Returns:
-          Warnings, one line each.
+    def _claim(self, resume: bool) -> list[str]:
+        """Look at everything, then write the marker where there is none.
 
         Raises:
-          ProblemError: the folder holds something else; the message says what to do.
+          ProblemError: see `locked`.
         """
-        file = self.path / IDENTITY
-        warnings = []
-        if file.exists():
-            if not resume:
-                raise ProblemError(
-                    f"out = {str(self.path)!r}: holds a sweep already; add --resume to go on with "
-                    "it, or give another folder"
-                )
+        place = f"out = {str(self.path)!r}"
+        if os.path.lexists(self.path) and not os.path.isdir(self.path):
+            raise ProblemError(f"{place}: a file is there; give a folder")
+        entries = list(files.strays(self.path, None)) if os.path.isdir(self.path) else []
+        entries = [name for name in entries if not files.is_first_part(self.path / name)]
+        if not entries:
+            self.path.mkdir(parents=True, exist_ok=True)
             try:
-                there = json.loads(file.read_bytes())
-                if not isinstance(there, dict):
-                    raise ValueError("no table")
-            except ValueError:
-                warnings.append(f"{IDENTITY}: damaged; written again from the sweep file")
-                there = self.identity
-                file.unlink()
-            for place, old, new in differences(there, self.identity):
-                raise ProblemError(
-                    f"{place}: the sweep in {str(self.path)!r} has {_short(old)}, this one "
-                    f"{_short(new)}; make them equal, or give another folder"
-                )
-        elif any(p.name not in (LOCK, f"{IDENTITY}.partial") for p in self.path.iterdir()):
-            if not (resume and (self.path / TILES).is_dir()):
-                raise ProblemError(
-                    f"out = {str(self.path)!r}: not empty and no sweep; give a new folder"
-                )
-            warnings.append(f"{IDENTITY}: missing; written again from the sweep file")
-        if not file.exists():
-            with writing(self.path):
-                write(file, (json.dumps(self.identity, indent=1) + "\n").encode())
-        with writing(self.path):
-            (self.path / TILES).mkdir(exist_ok=True)
-            for leftover in (self.path / TILES).glob("*.partial"):
-                leftover.unlink()
+                files.write_marker(self.path, self._planned())
+            except FileExistsError:
+                raise ProblemError(f"{place}: a sweep has just begun there; wait for it") from None
+            return []
+        marker, there = self._marker(), self._identity_there()
+        if there is None and (marker is None or marker.kind != "sweep"):
+            raise ProblemError(
+                f"{place}: not empty and no sweep (it holds {entries[0]!r}); give a new folder"
+            )
+        if not resume:
+            raise ProblemError(
+                f"{place}: holds a sweep already; add --resume to go on with it, or give another "
+                "folder"
+            )
+        for key, old, new in differences(there, self.identity) if there else ():
+            raise ProblemError(
+                f"{key}: the sweep in {str(self.path)!r} has {_short(old)}, this one "
+                f"{_short(new)}; make them equal, or give another folder"
+            )
+        if there is None and marker is not None and marker.about != self.digest:
+            raise ProblemError(f"{place}: {IDENTITY} is lost, and it was not this sweep's")
+        for name in files.strays(self.path, marker or self._planned()):
+            why = "no part of the sweep"
+            if marker is None:
+                why = f"not known as a part of the sweep, for {files.MARKER} is lost"
+            raise ProblemError(
+                f"{place}: {name!r} is {why}; nothing was touched: move it, then go on with "
+                "--resume"
+            )
+        if marker is not None:
+            return []
+        warnings = []
+        if os.path.lexists(self.path / files.MARKER):
+            # Not listed yet, so it goes where the next marker will say that nobody looks.
+            kept = f"{ASIDE}-{secrets.token_hex(8)}"
+            os.mkdir(self.path / kept)
+            os.rename(self.path / files.MARKER, self.path / kept / files.MARKER)
+            planned = self._planned()
+            planned.made[kept + "/"] = []
+            warnings.append(f"{files.MARKER}: damaged; kept in {kept}; written again")
+        else:
+            planned = self._planned()
+            warnings.append(f"{files.MARKER}: missing; written again")
+        files.write_marker(self.path, planned)
         return warnings
+
+    def _planned(self) -> Marker:
+        """The marker of a sweep that begins, or whose marker is lost."""
+        names = [IDENTITY, LOCK, CHECKSUMS, RESULTS + "/zarr.json"]
+        names += [self.tile_name(number) for number in range(self.tiles)]
+        with contextlib.suppress(Damaged):
+            names += [f"{RESULTS}/{name}" for name in stored.read_sums(self.path, self.digest)]
+        return Marker("sweep", files.new_token(), {name: [] for name in names}, self.digest)
+
+    def _marker(self) -> Marker | None:
+        with contextlib.suppress(Damaged):
+            return files.read_marker(self.path)
+        return None
+
+    def _identity_there(self) -> dict[str, Any] | None:
+        """The identity of the sweep in the folder; None where there is none that is readable."""
+        try:
+            table = json.loads(files.read_own(self.path / IDENTITY, _LARGEST_IDENTITY))
+            ours = str(table["package"]).startswith("c2mabv_jax ") and "spec" in table
+        except (OSError, ValueError, KeyError, TypeError, Damaged, RecursionError):
+            return None
+        return table if ours else None
+
+    def _lock(self) -> tuple[Any, list[str]]:
+        """Hold `lock`; a lock file that no sweep wrote is moved aside."""
+        import fcntl
+
+        file, warnings = self.path / LOCK, []
+        while True:
+            try:
+                handle = os.open(
+                    file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666
+                )
+            except OSError:
+                if not os.path.lexists(file) or files.digest_of(file) is not None:
+                    raise
+                warnings.append(self.aside(LOCK, "replaced by something else"))
+                continue
+            lock = open(handle, "r+b", buffering=0)  # noqa: SIM115
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                who = " ".join(lock.read(200).decode("utf-8", "replace").split())
+                lock.close()
+                raise ProblemError(
+                    f"out = {str(self.path)!r}: a sweep is running there ({who or 'no name'}); "
+                    "wait for it, or give another folder"
+                ) from None
+            if not _is_file(file, handle):
+                lock.close()  # another sweep has moved it aside
+            elif files.digest_of(file) is None or not _LOCK.fullmatch(lock.read(1000)):
+                warnings.append(self.aside(LOCK, "not written by a sweep"))
+                lock.close()
+            else:
+                lock.truncate(0)
+                lock.seek(0)
+                lock.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+                return lock, warnings
+
+    def _mend(self) -> list[str]:
+        """Put right what is not a tile or a result; the folder is locked."""
+        marker = files.read_marker(self.path)
+        assert marker is not None
+        warnings = []
+        if self._identity_there() is None:
+            if os.path.lexists(self.path / IDENTITY):
+                warnings.append(self.aside(IDENTITY, "damaged") + "; written again")
+            elif len(os.listdir(self.path)) > 2:  # more than marker and lock: not a beginning
+                warnings.append(f"{IDENTITY}: missing; written again from the sweep file")
+            content = (json.dumps(self.identity, indent=1) + "\n").encode()
+            files.write(self.path / IDENTITY, content, marker.token)
+        for name, what in ((TILES, "no folder"), (RESULTS, "no folder")):
+            if os.path.lexists(self.path / name) and not files.is_folder(self.path / name):
+                warnings.append(self.aside(name, what))
+        (self.path / TILES).mkdir(exist_ok=True)
+        files.remove_parts(self.path, marker)
+        for name in os.listdir(self.path):
+            place = self.path / name
+            if files.is_part(name, marker.token) and files.is_folder(place):
+                if not _clear(place):
+                    warnings.append(f"{name}: results on the way; kept, for it holds other things")
+            elif files.is_first_part(place):
+                os.unlink(place)
+        return warnings
+
+    def aside(self, name: str, why: str) -> str:
+        """Move what lies in the place of a file of ours aside; returns the line that says so."""
+        marker = files.read_marker(self.path)
+        assert marker is not None
+        if ASIDE + "/" not in marker.made:
+            marker.made[ASIDE + "/"] = []
+            files.write_marker(self.path, marker, over=True)
+        (self.path / ASIDE).mkdir(exist_ok=True)
+        flat = name.replace("/", "_")
+        number, target = 1, self.path / ASIDE / flat
+        while os.path.lexists(target):
+            number += 1
+            target = self.path / ASIDE / f"{flat}-{number}"
+        os.rename(self.path / name, target)
+        return f"{name}: {why}; kept as {target.relative_to(self.path)}"
 
     # --- tiles ---------------------------------------------------------------------------
 
+    @staticmethod
+    def tile_name(number: int) -> str:
+        """Where tile `number` is stored, from the folder."""
+        return f"{TILES}/{number:06d}.npz"
+
     def tile_file(self, number: int) -> Path:
         """Where tile `number` is stored."""
-        return self.path / TILES / f"{number:06d}.npz"
+        return self.path / self.tile_name(number)
 
     def write_tile(self, number: int, arrays: Arrays) -> None:
         """Store a finished tile.
@@ -166,7 +290,9 @@ class Folder:
         with self._storing, writing(self.path):
             if self._left:
                 raise Left(f"tile {number}: finished after its sweep had ended; not stored")
-            write(self.tile_file(number), header + content)
+            if not self._token and (marker := self._marker()) is not None:
+                self._token = marker.token
+            files.write(self.tile_file(number), header + content, self._token)
 
     def read_tile(self, number: int) -> Arrays:
         """A stored tile, its checksum verified.
@@ -175,31 +301,29 @@ class Folder:
           Damaged: it is not what was written.
           FileNotFoundError: there is none.
         """
-        header, _, content = self.tile_file(number).read_bytes().partition(b"\n")
+        header, _, content = files.read_own(self.tile_file(number)).partition(b"\n")
         if not header.startswith(_MAGIC):
             raise Damaged("no tile file")
         if header != _MAGIC + self._checksum(number, content).encode():
             raise Damaged("checksum does not match")
-        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored_tile:
+            return {name: stored_tile[name] for name in stored_tile.files}
 
-    def missing_tiles(
-        self, total: int, remove_damaged: bool = False
-    ) -> tuple[list[int], list[str]]:
-        """Tiles to compute, and a line for each stored one that is damaged."""
+    def missing_tiles(self, mend: bool = False) -> tuple[list[int], list[str]]:
+        """Tiles to compute, and a line for each that is damaged, moved aside with `mend`."""
         todo, warnings = [], []
-        for number in range(total):
+        for number in range(self.tiles):
             try:
                 self.read_tile(number)
             except FileNotFoundError:
                 todo.append(number)
             except Damaged as error:
                 todo.append(number)
-                name = self.tile_file(number).relative_to(self.path)
-                warnings.append(f"{name}: damaged ({error}); computed again")
-                if remove_damaged:
+                line = f"{self.tile_name(number)}: damaged ({error})"
+                if mend:
                     with writing(self.path):
-                        self.tile_file(number).unlink(missing_ok=True)
+                        line = self.aside(self.tile_name(number), f"damaged ({error})")
+                warnings.append(f"{line}; computed again")
         return todo, warnings
 
     def wait_for(self, numbers: Iterable[int]) -> None:
@@ -215,78 +339,91 @@ class Folder:
 
     def results_damage(self) -> list[str] | None:
         """What is wrong with results.zarr, a line per file; None when it is not there yet."""
-        file, root = self.path / CHECKSUMS, self.path / RESULTS
-        if not root.is_dir():
-            return [f"{RESULTS}: missing; assembled again"] if file.exists() else None
+        there = os.path.lexists(self.path / RESULTS)
+        if not there and not os.path.lexists(self.path / CHECKSUMS):
+            return None
+        if not there:
+            return [f"{RESULTS}: missing; assembled again"]
         try:
-            known = json.loads(file.read_bytes())
-            if known["sweep"] != self.digest:
-                raise ValueError("another sweep's")
-            sums = dict(known["files"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return [f"{CHECKSUMS}: damaged or missing; results assembled again"]
-        found = {str(p.relative_to(root)): p for p in root.rglob("*") if p.is_file()}
-        lines = []
-        for name in sorted({*sums, *found}):
-            if name not in found:
-                lines.append(f"{RESULTS}/{name}: missing; assembled again")
-            elif name not in sums:
-                lines.append(f"{RESULTS}/{name}: not part of the results; assembled again")
-            elif _hash_file(found[name]) != sums[name]:
-                lines.append(f"{RESULTS}/{name}: damaged (checksum); assembled again")
+            sums = stored.read_sums(self.path, self.digest)
+        except Damaged as error:
+            return [f"{CHECKSUMS}: {error}; results assembled again"]
+        found = stored.damage(self.path / RESULTS, sums)
+        return [f"{RESULTS}/{name}: {what}; assembled again" for name, what in found]
+
+    def stage(self) -> Path:
+        """A name for results on the way."""
+        marker = files.read_marker(self.path)
+        assert marker is not None
+        return self.path / f".{marker.token}.{secrets.token_hex(4)}.part"
+
+    def publish(self, partial: Path) -> list[str]:
+        """Move finished results into their place, with their checksums.
+
+        Returns:
+          A line for everything that lay there and was not ours.
+        """
+        with writing(self.path):
+            sums = {name: files.digest_of(partial / name) for name, _ in stored.entries(partial)}
+            lines = self._remove_results()
+            marker = files.read_marker(self.path)
+            assert marker is not None
+            made = {n: s for n, s in marker.made.items() if not n.startswith(RESULTS + "/")}
+            made |= {f"{RESULTS}/{name}": [str(value)] for name, value in sums.items()}
+            files.write_marker(self.path, marker._replace(made=made), over=True)
+            content = json.dumps({"sweep": self.digest, "files": sums}, indent=1)
+            files.write(self.path / CHECKSUMS, content.encode(), marker.token)
+            os.rename(partial, self.path / RESULTS)
+            files.sync(self.path)
         return lines
 
-    def publish(self, partial: Path) -> None:
-        """Move finished results into their place, with their checksums."""
-        with writing(self.path):
-            files = {
-                str(p.relative_to(partial)): _hash_file(p)
-                for p in sorted(partial.rglob("*"))
-                if p.is_file()
-            }
-            content = json.dumps({"sweep": self.digest, "files": files}, indent=1)
-            write(self.path / CHECKSUMS, content.encode())
-            shutil.rmtree(self.path / RESULTS, ignore_errors=True)
-            os.rename(partial, self.path / RESULTS)
-            sync(self.path)
+    def _remove_results(self) -> list[str]:
+        """Remove former results as far as they are what was written; the rest moves aside."""
+        lines, root, sums = [], self.path / RESULTS, {}
+        try:
+            sums = stored.read_sums(self.path, self.digest)
+            os.unlink(self.path / CHECKSUMS)
+        except Damaged:
+            if os.path.lexists(self.path / CHECKSUMS):
+                lines.append(self.aside(CHECKSUMS, "damaged"))
+        if files.is_folder(root):
+            marker = files.read_marker(self.path)
+            assert marker is not None
+            for name, _ in list(stored.entries(root)):
+                known = [*marker.made.get(f"{RESULTS}/{name}", []), sums.get(name)]
+                if (found := files.digest_of(root / name)) is not None and found in known:
+                    os.unlink(root / name)
+                else:
+                    lines.append(self.aside(f"{RESULTS}/{name}", "not what was written"))
+            for below, _, _ in os.walk(root, topdown=False):
+                os.rmdir(below)
+        elif os.path.lexists(root):
+            lines.append(self.aside(RESULTS, "no folder"))
+        return lines
 
 
-def write(file: Path, content: bytes) -> None:
-    """Write a file so that its name holds all of `content` or what it held before."""
-    partial = file.with_name(file.name + ".partial")
-    with open(partial, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(partial, file)
-    sync(file.parent)
-
-
-def sync(folder: Path) -> None:
-    """Make renames in a folder last."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path) -> contextlib.AbstractContextManager[None]:
     """A disk that is full or a folder that cannot be written is one clear line."""
+    return files.writing(folder, "out", ", then go on with --resume")
+
+
+def _is_file(path: Path, handle: int) -> bool:
+    """Whether an open file is the one that still has this name."""
     try:
-        yield
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise ProblemError(
-            f"out = {str(folder)!r}: cannot write: {why}; free some space or make the folder "
-            "writable, then go on with --resume"
-        ) from error
+        return os.path.samestat(os.lstat(path), os.fstat(handle))
+    except FileNotFoundError:
+        return False
 
 
-def _hash_file(file: Path) -> str:
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _clear(folder: Path) -> bool:
+    """Remove results on the way of a sweep that was killed; False where other things are left."""
+    for name, regular in list(stored.entries(folder)):
+        if regular and _ZARR.fullmatch(name):
+            os.unlink(folder / name)
+    with contextlib.suppress(OSError):
+        for below, _, _ in os.walk(folder, topdown=False):
+            os.rmdir(below)
+    return not os.path.lexists(folder)
 
 
 def _short(value: Any) -> str:

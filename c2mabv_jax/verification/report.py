@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,19 +23,22 @@ CAPTIONS = {
 }
 
 
-def write(report: Report, out: Path) -> None:
-    """Write report.json, report.md, summary.json and figures/ into an existing folder."""
+def contents(report: Report) -> dict[str, bytes]:
+    """The files of a report, by path: report.json, report.md, summary.json and figures/."""
     drawn = figures(report)
-    for name, drawing in drawn.items():
-        style.save(drawing, out / "figures" / name)
     table = as_table(report)
-    _write_json(out / "report.json", table)
-    _write_json(out / "summary.json", {key: table[key] for key in SUMMARY})
-    (out / "report.md").write_text(as_markdown(report, list(drawn)), encoding="utf-8")
+    files = {
+        "report.json": _json(table),
+        "report.md": as_markdown(report, list(drawn)).encode(),
+        "summary.json": _json({key: table[key] for key in SUMMARY}),
+    }
+    for name, drawing in drawn.items():
+        files |= style.rendered(drawing, f"figures/{name}")
+    return files
 
 
-def _write_json(path: Path, table: dict[str, Any]) -> None:
-    path.write_text(json.dumps(table, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+def _json(table: dict[str, Any]) -> bytes:
+    return (json.dumps(table, indent=2, allow_nan=False) + "\n").encode()
 
 
 SUMMARY = ("kind", "status", "verdicts", "preset", "seed", "level", "seconds")
