@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,23 +16,29 @@ from jax import Array
 
 from c2mabv_jax import confidence
 from c2mabv_jax.array import streams
+from c2mabv_jax.array.arms import arm_index
 from c2mabv_jax.confidence import Bounds
+from c2mabv_jax.engine.round import expected_reward
 from c2mabv_jax.environments.synthetic import Synthetic
 from c2mabv_jax.policies.base import Decision, Feedback, register
 from c2mabv_jax.policies.c2mabv import C2MABV, C2MABVState
+from c2mabv_jax.policies.two_tier import TwoTier
 from c2mabv_jax.problem import Problem
+from c2mabv_jax.relaxation import solve_lp, top_n
+from c2mabv_jax.rewards import reward_model
 from c2mabv_jax.verification.laboratory import System
 
 
 class Control(NamedTuple):
-    """A broken system and the claims that it faces; at least one must be contradicted.
+    """A broken system and the claims that it faces; every one of them must be contradicted.
 
     Attributes:
       name: for people and reports.
       what: what is broken.
       system: the variant.
       faces: names of claims.
-      on: the instances used, of those that the claims name.
+      on: the instances used, of those that the claims name; empty where a claim has none.
+      sizes: of the experiments, where `run.enough` is not: fields of a preset.
     """
 
     name: str
@@ -40,6 +46,7 @@ class Control(NamedTuple):
     system: System
     faces: tuple[str, ...]
     on: tuple[str, ...]
+    sizes: dict[str, int] = {}  # noqa: RUF012 (read only)
 
 
 def _as(kind: type[C2MABV]) -> Callable[[C2MABV], C2MABV]:
@@ -112,6 +119,133 @@ class CountsTwice(C2MABV):
 
 @register
 @dataclasses.dataclass(frozen=True)
+class NoArmsInLogarithm(C2MABV):
+    """K is missing from ell_t."""
+
+    def bounds(self, problem: Problem, state: C2MABVState) -> Bounds:
+        return _bounds(
+            self, state, lambda n: confidence.hoeffding_radius(state.round, n, 1, self.delta)
+        )
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class LastRoundsLogarithm(C2MABV):
+    """ell_(t-1) instead of ell_t."""
+
+    def bounds(self, problem: Problem, state: C2MABVState) -> Bounds:
+        t = jnp.maximum(state.round - 1, 1)
+        return _bounds(
+            self,
+            state,
+            lambda n: confidence.hoeffding_radius(t, n, problem.num_arms, self.delta),
+        )
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class CostBelowZero(C2MABV):
+    """The lower bound of the cost is not cut at 0."""
+
+    def bounds(self, problem: Problem, state: C2MABVState) -> Bounds:
+        count, mean = state.estimates.counts[1], state.estimates.means()[1]
+        width = self.alpha_cost * _width(self, problem, state, count)
+        bound = super().bounds(problem, state)
+        return bound._replace(cost_lcb=jnp.where(count > 0, mean - width, bound.cost_lcb))
+
+
+class Tampered(C2MABV):
+    """C2MAB-V with something done to what the local server sends."""
+
+    def relax(self, problem: Problem, state: C2MABVState, *options: Any) -> Decision:
+        relaxed = super().relax(problem, state, *options)
+        return self.tamper(problem, self.bounds(problem, state), relaxed)
+
+    def tamper(self, problem: Problem, bound: Bounds, relaxed: Decision) -> Decision:
+        raise NotImplementedError
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class ShrunkMarginals(Tampered):
+    """z is shrunk by 10 %."""
+
+    def tamper(self, problem: Problem, bound: Bounds, relaxed: Decision) -> Decision:
+        return relaxed._replace(marginals=0.9 * relaxed.marginals)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class AllInWithoutLogarithm(Tampered):
+    """All in solved with the weights U instead of ln U."""
+
+    def tamper(self, problem: Problem, bound: Bounds, relaxed: Decision) -> Decision:
+        return relaxed._replace(marginals=_lp(problem, bound.reward_ucb, bound.cost_lcb))
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class WorseCandidate(Tampered):
+    """Of the two candidates of any win the worse one is kept."""
+
+    def tamper(self, problem: Problem, bound: Bounds, relaxed: Decision) -> Decision:
+        model, upper = reward_model(problem), bound.reward_ucb
+        first, second = (
+            _lp(problem, weights(upper), bound.cost_lcb) for weights in model.lp_weights
+        )
+        worse = model.relaxed(upper, second) < model.relaxed(upper, first)
+        return relaxed._replace(marginals=jnp.where(worse, second, first))
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class ReversedCascade(Tampered):
+    """The cascade asks its last arm first."""
+
+    def tamper(self, problem: Problem, bound: Bounds, relaxed: Decision) -> Decision:
+        priority = relaxed.priority
+        if priority is None:
+            priority = arm_index(relaxed.marginals).astype(relaxed.marginals.dtype)
+            priority = jnp.broadcast_to(priority, relaxed.marginals.shape)
+        return relaxed._replace(priority=-priority)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class EveryOtherRoundWorst(C2MABV):
+    """Every other round the arms of least mean reward - mean cost are played."""
+
+    def select(self, problem: Problem, state: C2MABVState, key: Array, **options: Any) -> Decision:
+        decision = super().select(problem, state, key, **options)
+        reward, cost = state.estimates.means()
+        worst = top_n(cost - reward, problem.num_selected)
+        selected = jnp.where(state.round % 2 == 0, worst, decision.selected)
+        return decision._replace(selected=selected)
+
+
+def _lp(problem: Problem, weights: Array, costs: Array) -> Array:
+    return solve_lp(weights, costs, problem.num_selected, problem.budget, problem.at_most).marginals
+
+
+def one_round_late(policy: C2MABV) -> Any:
+    """Feedback arrives a round after it is due."""
+    if isinstance(policy, TwoTier):
+        return dataclasses.replace(policy, delay=policy.delay + 1, max_delay=None)
+    return TwoTier(local=policy, delay=1)
+
+
+def other_billing(problem: Problem) -> Problem:
+    """The other rule of billing than the problem says."""
+    return problem.replace(billing="selected" if problem.billing == "queried" else "queried")
+
+
+def of_observed(problem: Problem, environment: Any, decision: Decision, feedback: Feedback):
+    """The expected reward of the arms that happened to be observed."""
+    return expected_reward(problem, environment, None, feedback.observed)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
 class IndependentCoins(C2MABV):
     """Every arm is selected by a coin of its own."""
 
@@ -168,8 +302,8 @@ def _bounds(policy: C2MABV, state: C2MABVState, width: Callable[[Array], Array])
 
 
 CONTROLS: tuple[Control, ...] = tuple(
-    Control(name, what, System(name, **parts), faces, on)
-    for name, what, parts, faces, on in (
+    Control(name, what, System(name, **parts), faces, on, *sizes)
+    for name, what, parts, faces, on, *sizes in (
         (
             "cost-bound-swapped",
             "costs judged by their upper confidence bound",
@@ -232,6 +366,92 @@ CONTROLS: tuple[Control, ...] = tuple(
             {"environment": correlated},
             ("unbiased-feedback",),
             ("cascade-4",),
+        ),
+        (
+            "no-arms-in-logarithm",
+            "K missing from ell_t",
+            {"policy": _as(NoArmsInLogarithm)},
+            ("bounds-as-defined", "coverage-exact"),
+            ("dear-6", "everyone-5"),
+        ),
+        (
+            "last-rounds-logarithm",
+            "ell_(t-1) instead of ell_t",
+            {"policy": _as(LastRoundsLogarithm)},
+            ("bounds-as-defined",),
+            ("dear-6",),
+        ),
+        (
+            "cost-below-zero",
+            "the lower bound of the cost is not cut at 0",
+            {"policy": _as(CostBelowZero)},
+            ("bounds-as-defined",),
+            ("dear-6",),
+        ),
+        (
+            "feedback-late",
+            "feedback is used one round later than it is due",
+            {"policy": one_round_late},
+            ("bounds-as-defined", "delayed-feedback"),
+            ("any-win-3",),
+        ),
+        (
+            "shrunk-marginals",
+            "z shrunk by 10 %",
+            {"policy": _as(ShrunkMarginals)},
+            ("relaxed-optimum",),
+            ("any-win-3",),
+        ),
+        (
+            "all-in-without-logarithm",
+            "all in solved with weights U instead of ln U",
+            {"policy": _as(AllInWithoutLogarithm)},
+            ("relaxed-optimum",),
+            ("all-in-4",),
+        ),
+        (
+            "worse-candidate",
+            "the worse of any win's two candidates kept",
+            {"policy": _as(WorseCandidate)},
+            ("better-candidate",),
+            ("any-win-3",),
+        ),
+        (
+            "cascade-reversed",
+            "the cascade asks its last arm first",
+            {"policy": _as(ReversedCascade)},
+            ("cascade-order", "cascade-length"),
+            ("any-win-3",),
+        ),
+        (
+            "billing-inverted",
+            "queried arms billed instead of selected ones, and the other way round",
+            {"problem": other_billing},
+            ("billing",),
+            ("any-win-3",),
+        ),
+        (
+            "expected-of-observed",
+            "the expected reward is that of the observed arms",
+            {"expected": of_observed},
+            ("expected-reward",),
+            ("any-win-3",),
+        ),
+        (
+            "every-other-round-worst",
+            "half the rounds play the worst arms: half of the worst that is possible",
+            {"policy": _as(EveryOtherRoundWorst)},
+            (
+                "expected-regret",
+                "expected-lagrangian",
+                "expected-violation",
+                "pathwise-regret",
+                "pathwise-violation",
+                "anytime-regret",
+                "anytime-violation",
+            ),
+            ("dear-6",),
+            {"horizon": 81_920, "runs": 64},
         ),
     )
 )

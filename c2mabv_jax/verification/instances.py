@@ -56,6 +56,7 @@ def _instance(
     num_selected: int,
     *,
     reward: str = "bernoulli",
+    cost: str = "bernoulli",
     value: float | None = None,
     reward_model: RewardModel = "SUC",
 ) -> Instance:
@@ -65,7 +66,7 @@ def _instance(
         budget=budget,
         reward_model=reward_model,
     )
-    environment = synthetic(mean_reward, mean_cost, reward=reward)
+    environment = synthetic(mean_reward, mean_cost, reward=reward, cost=cost)
     return Instance(name, problem, environment, note, value)
 
 
@@ -188,6 +189,14 @@ def all_in() -> Instance:
     return dataclasses.replace(instance, value=float(value))
 
 
+def tiny(reward_model: RewardModel) -> Instance:
+    """K = 3, N = 2, Bernoulli rewards, constant costs: small enough to be computed exactly."""
+    name = {"AWC": "cascade-3", "AIC": "all-in-3"}[reward_model]
+    note = "computed exactly: counts and successes of three arms"
+    means, costs = [0.6, 0.4, 0.9], [0.1, 0.3, 0.85]
+    return _instance(name, note, means, costs, 0.7, 2, cost="constant", reward_model=reward_model)
+
+
 def everyone() -> Instance:
     """K = N = 5: every arm is observed in every round, so K inside the logarithm shows."""
     return _instance(
@@ -218,6 +227,8 @@ CATALOGUE: dict[str, Instance] = {
         cascade(),
         any_win(),
         all_in(),
+        tiny("AWC"),
+        tiny("AIC"),
         everyone(),
         single(),
     )

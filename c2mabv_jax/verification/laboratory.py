@@ -22,15 +22,24 @@ from jax import Array
 from c2mabv_jax import rounding
 from c2mabv_jax.array import sums
 from c2mabv_jax.engine.block import Point, lanes, per_lane
+from c2mabv_jax.engine.round import expected_reward
 from c2mabv_jax.policies.c2mabv import C2MABV
+from c2mabv_jax.problem import Problem
 from c2mabv_jax.simulation import simulate
 from c2mabv_jax.verification.instances import Instance
 from c2mabv_jax.verification.presets import Preset
+from c2mabv_jax.verification.transcript import Transcript, write_down
 from c2mabv_jax.verification.watch import Truth, Watch, compiled
 
 
 def _as_is(thing: Any) -> Any:
     return thing
+
+
+def expected_of_set(problem: Problem, environment: Any, decision: Any, feedback: Any) -> Array:
+    """r(S_t; mu), as the simulator accounts for it."""
+    del feedback
+    return expected_reward(problem, environment, None, decision.selected)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +50,17 @@ class System:
       name: "C2MAB-V", or what is broken.
       policy: from the C2MAB-V policy to the policy that is run.
       environment: from an instance's environment to the one that is run.
+      problem: from an instance's problem to the one that is run.
+      expected: how r(S_t; mu) is accounted for, `(problem, environment, decision, feedback)`
+        to `[...]`.
       round: rounding of marginals, `(key, marginals [K, ...], N) -> bool [K, ...]`.
     """
 
     name: str = "C2MAB-V"
     policy: Callable[[C2MABV], Any] = _as_is
     environment: Callable[[Any], Any] = _as_is
+    problem: Callable[[Problem], Problem] = _as_is
+    expected: Callable[..., Array] = expected_of_set
     round: Callable[[Array, Array, int], Array] = rounding.dependent_round
 
 
@@ -83,6 +97,7 @@ class Laboratory:
     def __post_init__(self) -> None:
         self._paths: dict[Any, Paths] = {}
         self._simulated: dict[Any, xr.Dataset] = {}
+        self._transcripts: dict[Any, Transcript] = {}
 
     def among(self, names: Sequence[str]) -> list[str]:
         """Those of a claim's instances that are to be used."""
@@ -95,6 +110,28 @@ class Laboratory:
             self._paths[key] = self.paths_of([instance] * runs, policy, rounds)
         return self._paths[key]
 
+    def under_test(self, instance: Instance, policy: Any) -> Point:
+        """An instance and a policy as the system plays them."""
+        return Point(
+            self.system.problem(instance.problem),
+            self.system.environment(instance.environment),
+            self.system.policy(policy),
+        )
+
+    def transcript(self, instance: Instance, policy: Any, horizon: int, runs: int) -> Transcript:
+        """Every round of runs 0 .. runs - 1 of one instance."""
+        key = (instance.name, policy, horizon, runs)
+        if key not in self._transcripts:
+            self._transcripts[key] = write_down(
+                per_lane([self.under_test(instance, policy)], np.zeros(runs, int)),
+                self.seed,
+                runs,
+                horizon,
+                self.system.expected,
+            )
+            self.progress(horizon * runs)
+        return self._transcripts[key]
+
     def paths_of(
         self, instances: Sequence[Instance], policy: C2MABV, rounds: Sequence[int]
     ) -> Paths:
@@ -102,10 +139,7 @@ class Laboratory:
         points, which = _distinct(instances)
         values = np.array([instance.benchmark for instance in points])
         prices = np.array([instance.best.multiplier for instance in points])
-        tested = [
-            Point(i.problem, self.system.environment(i.environment), self.system.policy(policy))
-            for i in points
-        ]
+        tested = [self.under_test(instance, policy) for instance in points]
         return self.play(tested, Truth(values, prices), which, rounds)
 
     def play(
@@ -169,9 +203,7 @@ class Laboratory:
                 rounds = np.arange(1, len(rounds) + 1)
                 horizon, runs = len(rounds), 1
             data = simulate(
-                instance.problem,
-                self.system.environment(instance.environment),
-                self.system.policy(policy),
+                *self.under_test(instance, policy),
                 horizon,
                 runs,
                 list(rounds),

@@ -43,7 +43,8 @@ class Caught:
 
     @property
     def caught(self) -> bool:
-        return bool(self.by)
+        """Whether every claim that it faced contradicts it."""
+        return self.by == self.control.faces
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +164,7 @@ def face(
     """Put a broken system to its claims, each comparison at the same error level."""
     began = time.perf_counter()
     laboratory = Laboratory(
-        _enough(preset), spec.seed, control.system, progress=progress, only=control.on
+        enough(preset, control), spec.seed, control.system, progress=progress, only=control.on
     )
     verdicts = []
     for name in control.faces:
@@ -172,12 +173,11 @@ def face(
     return Caught(control, tuple(verdicts), time.perf_counter() - began)
 
 
-def _enough(preset: Preset) -> Preset:
+def enough(preset: Preset, control: Control) -> Preset:
     """Sizes at which a broken system is seen: errors this gross need no more runs."""
     most = {"horizon": 1024, "runs": 256, "coverage_runs": 4096, "rounding_draws": 65_536}
-    return preset.model_copy(
-        update={field: min(value, getattr(preset, field)) for field, value in most.items()}
-    )
+    sizes = {field: min(value, getattr(preset, field)) for field, value in most.items()}
+    return preset.model_copy(update=sizes | control.sizes)
 
 
 def _timed(claim: Claim, laboratory: Laboratory) -> tuple[list[Comparison], float]:

@@ -24,9 +24,11 @@ def planned(preset: Preset, names: list[str]) -> int:
     if wanted & watched:
         total += len(invariants.ALL) * preset.horizon * whole(preset.runs)
     if "coverage-exact" in wanted:
-        total += len(coverage.ALPHAS) * preset.coverage_horizon * whole(preset.coverage_runs)
+        settings = len(coverage.ALPHAS) * len(coverage.ALWAYS_SEEN)
+        total += settings * preset.coverage_horizon * whole(preset.coverage_runs)
     if "exact-values" in wanted:
-        total += len(exact_values.ALPHAS) * exact_values.HORIZON * whole(preset.coverage_runs)
+        rounds = sum(horizon * len(alphas) for horizon, alphas in exact_values.CASES.values())
+        total += rounds * whole(preset.coverage_runs)
     if "minimax" in wanted:
         last = preset.minimax_horizon
         horizons = last + last // 4 + last // 16

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from c2mabv_jax.verification.claim import Claim
 from c2mabv_jax.verification.claims import (
+    audit,
     bounds,
     constants,
     coverage,
@@ -17,6 +18,7 @@ from c2mabv_jax.verification.search import CLAIM as WORST_INSTANCE
 
 _IN_ORDER = (
     *invariants.CLAIMS,
+    *audit.CLAIMS,
     *rounding_law.CLAIMS,
     *coverage.CLAIMS,
     *exact_values.CLAIMS,
