@@ -13,6 +13,7 @@ from c2mabv_jax.relaxation.parametric import solve_lp
 from c2mabv_jax.relaxation.projected_gradient import ascend, projected_gradient
 from c2mabv_jax.relaxation.projection import project
 from c2mabv_jax.relaxation.topn import top_n
+from c2mabv_jax.relaxation.typed import solve_typed_lp
 
 __all__ = [
     "INFEASIBLE",
@@ -26,5 +27,6 @@ __all__ = [
     "project",
     "projected_gradient",
     "solve_lp",
+    "solve_typed_lp",
     "top_n",
 ]
