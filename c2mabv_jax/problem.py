@@ -49,8 +49,6 @@ class Problem:
       satisfaction: how a graded reward counts as a success in a cascade: "bernoulli"
         (success with probability equal to the reward), or a threshold in (0, 1]
         (success when the reward reaches it). Rewards of 0 and 1 are the same under both.
-      available: which LLMs there are in this round, bool `[K, ...]`; None for all of them.
-        Set by the simulator in a world where LLMs join or leave.
     """
 
     num_arms: int = dataclasses.field(metadata={"static": True})
@@ -64,7 +62,6 @@ class Problem:
     satisfaction: Literal["bernoulli"] | float = dataclasses.field(
         default="bernoulli", metadata={"static": True}
     )
-    available: Any = None
 
     def __post_init__(self) -> None:
         for field in ("num_arms", "num_selected"):

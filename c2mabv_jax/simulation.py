@@ -18,7 +18,7 @@ from c2mabv_jax.engine.block import Point, lanes, per_lane, run_block
 from c2mabv_jax.engine.records import recorded_rounds
 from c2mabv_jax.engine.round import Accounting, Tally
 from c2mabv_jax.errors import ProblemError, check_whole
-from c2mabv_jax.policies.base import Policy
+from c2mabv_jax.policies.base import Policy, check_policy
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.results.dataset import to_dataset
 
@@ -71,7 +71,8 @@ def simulate(
     check_whole("seed", seed, 0, MOST_SEEDS - 1)
     check_whole("first_seed", first_seed, 0, MOST_SEEDS - num_seeds)
     rounds = recorded_rounds(horizon, record_at)
-    policy = at_horizon(policy, horizon)
+    check_policy(policy)
+    policy = policy.at_horizon(horizon)
     accounting, table = accounting_for(problem, environment, coverage, marginals)
     width = lanes()
     per_tile = math.ceil((tile or width) / width) * width
@@ -150,11 +151,6 @@ def check_fit(
     if tile is not None:
         check_whole("tile", tile, 1, MOST_SEEDS)
     recorded_rounds(horizon, 1)
-
-
-def at_horizon(policy: Policy, horizon: int) -> Policy:
-    """The policy told its horizon, where it wants to know ("1/T" and the like)."""
-    return policy.at_horizon(horizon) if hasattr(policy, "at_horizon") else policy
 
 
 def in_scaled_cost(problem: Problem, environment: Any) -> Problem:

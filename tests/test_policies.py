@@ -95,7 +95,7 @@ def test_cucb_plays_the_largest_upper_bounds():
     upper = np.minimum(1, mean + 0.7 * np.sqrt(1.5 * np.log(300) / n))
     state = Learned(jnp.full(16, 300, jnp.int32), past)
     decision = CUCB(alpha_reward=0.7).select(SUC, state, keys(16))
-    np.testing.assert_allclose(decision.bounds.reward_ucb, upper, rtol=1e-5)
+    np.testing.assert_allclose(decision.evidence.bounds.reward_ucb, upper, rtol=1e-5)
     order = np.argsort(-upper, axis=0, kind="stable")[:2]
     assert (np.take_along_axis(chosen(decision.selected), order, 0)).all()
 
@@ -180,7 +180,7 @@ def test_direct_is_the_best_of_all_sets(model):
         posed = problem.replace(budget=budget)
         state = policy.init(posed)._replace(estimates=past, round=jnp.full(16, 300, jnp.int32))
         decision = policy.select(posed, state, keys(16))
-        upper, lower = (np.asarray(x, np.float64) for x in decision.bounds)
+        upper, lower = (np.asarray(x, np.float64) for x in decision.evidence.bounds)
         sizes = (0, 1, 2) if posed.at_most else (2,)
         sets = [s for n in sizes for s in itertools.combinations(range(5), n)]
         for lane in range(16):
@@ -198,7 +198,7 @@ def test_direct_is_the_best_of_all_sets(model):
             else:
                 least = min(c[list(s)].sum() for s in sets)
                 assert c[played].sum() == pytest.approx(least, rel=1e-6)
-            assert (decision.certificate.status[lane] == 0) == bool(within)
+            assert (decision.evidence.certificate.status[lane] == 0) == bool(within)
 
 
 def test_direct_refuses_too_many_sets():

@@ -4,6 +4,7 @@ One compiled program a policy: `vmap` of a single run, SUC. The code with traili
 the other reward models, run operation by operation, which needs no compilation.
 """
 
+import dataclasses
 import functools
 
 import jax
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from policy_loop import MEAN_COST, MEAN_REWARD, begin, keys, one_round
 
-from c2mabv_jax import environments
+from c2mabv_jax import environments, simulate
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies import POLICIES, Policy, catalogue
 from c2mabv_jax.problem import Problem
@@ -28,7 +29,7 @@ PROBLEMS = {
 
 def make(name: str, problem: Problem, **options) -> Policy:
     policy = catalogue.policy(name, problem, WORLD, **options)
-    return policy.at_horizon(ROUNDS) if hasattr(policy, "at_horizon") else policy
+    return policy.at_horizon(ROUNDS)
 
 
 class Run:
@@ -148,7 +149,7 @@ def test_trailing_lanes_are_single_runs(name):
         )
     taken = at(decisions, MIDDLE)
     # A message is counted by one number for all lanes.
-    assert_close(decision._replace(sent=None), taken._replace(sent=None))
+    assert_close(*(d._replace(evidence=d.evidence._replace(sent=None)) for d in (decision, taken)))
     assert_close(state, at(states, MIDDLE + 1))
 
 
@@ -206,3 +207,14 @@ def test_dearest_and_cheapest_are_one_llm_with_at_most_and_n_with_exactly():
         for model, arms in (("AWC", one), ("SUC", two), ("AIC", two)):
             chosen = catalogue.policy(name, PROBLEMS[model], WORLD).selected
             assert np.flatnonzero(chosen).tolist() == arms
+
+
+def test_only_policies_are_simulated():
+    @dataclasses.dataclass(frozen=True)
+    class Duck:
+        def init(self, problem):
+            return 0
+
+    for policy, fix in ((Duck(), r"class Duck\(c2mabv_jax.policies.Policy\)"), (Duck, "an object")):
+        with pytest.raises(ProblemError, match=fix):
+            simulate(PROBLEMS["SUC"], WORLD, policy, 10, 1)

@@ -55,7 +55,9 @@ def test_solving_rarely_and_hearing_late(play, every, delay):
     policy = TwoTier(LOCAL, resolve_every=every, delay=delay, max_delay=ROOM)
     final, (states, decisions, feedback) = run(policy, keys(LANES))
     due = np.arange(HORIZON) % every == 0
-    sent = np.broadcast_to(np.asarray(decisions.sent).reshape(HORIZON, -1), (HORIZON, LANES))
+    sent = np.broadcast_to(
+        np.asarray(decisions.evidence.sent).reshape(HORIZON, -1), (HORIZON, LANES)
+    )
     assert (sent == due[:, None]).all()
     z = np.asarray(decisions.marginals)
     assert (z[1:][~due[1:]] == z[:-1][~due[1:]]).all()  # the cloud holds what it was sent

@@ -125,7 +125,8 @@ def account(
     cost: Array,
 ) -> Tally:
     """The tally after one more round."""
-    selected, certificate = decision.selected, decision.certificate
+    selected, evidence = decision.selected, decision.evidence
+    certificate, bounds = evidence.certificate, evidence.bounds
     expected = tally.expected
     if expected is not None:
         expected = sums.add(expected, expected_reward(problem, environment, table, selected))
@@ -139,14 +140,14 @@ def account(
             "gap": jnp.maximum(tally.gap, certificate.gap),
             "feasibility": jnp.maximum(tally.feasibility, residual),
         }
-    if decision.sent is not None:
-        changes["messages"] = tally.messages + decision.sent
-    if tally.uncovered is not None and decision.bounds is not None:
+    if evidence.sent is not None:
+        changes["messages"] = tally.messages + evidence.sent
+    if tally.uncovered is not None and bounds is not None:
         shape = selected.shape
         mean_reward, mean_cost = (
             lift(x, len(shape)) for x in (environment.mean_reward, environment.mean_cost)
         )
-        wrong = (decision.bounds.reward_ucb < mean_reward) | (decision.bounds.cost_lcb > mean_cost)
+        wrong = (bounds.reward_ucb < mean_reward) | (bounds.cost_lcb > mean_cost)
         changes["uncovered"] = tally.uncovered + reduce_arms(jnp.logical_or, wrong)
     if tally.marginals is not None:
         changes["marginals"] = sums.add(tally.marginals, decision.marginals)
@@ -206,14 +207,14 @@ def play(
     tally: Tally,
 ) -> tuple[State, Tally]:
     """Round t of a batch of runs: state and tally after it."""
-    truth = environment
+    truth, available = environment, None
     changes = getattr(environment, "changes", False)
     if changes:
         truth, available = environment.at(t), environment.available(t)
-        problem = problem.replace(available=lift(available, keys.policy.ndim + 1))
-    decision = policy.select(problem, state, keys.policy)
-    if changes:
-        decision = decision._replace(selected=decision.selected & problem.available)
+        available = lift(available, keys.policy.ndim + 1)
+    decision = policy.select(problem, state, keys.policy, available=available)
+    if available is not None:
+        decision = decision._replace(selected=decision.selected & available)
     feedback, reward, cost = serve(problem, environment, decision, keys.environment, t)
     state = policy.update(problem, state, decision, feedback)
     tally = account(tally, problem, truth, accounting, table, decision, feedback, reward, cost)

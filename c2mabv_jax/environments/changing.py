@@ -4,7 +4,7 @@ A wrapper around any environment. Quality moves to a new mean by thinning: a rew
 with probability m'/m where the new mean m' is smaller, and made 1 with probability
 1 - (1 - m')/(1 - m) where it is larger, so that 0/1 rewards stay 0/1 and the mean is exact. Prices
 are multiplied. An LLM that is not there (yet, or any more) is masked: policies see the mask
-in `problem.available` and bound its reward by 0 and its cost by 1; whoever selects it all the
+in `available` and bound its reward by 0 and its cost by 1; whoever selects it all the
 same is not answered and not charged, so its set is that much smaller.
 """
 

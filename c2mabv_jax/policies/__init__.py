@@ -4,7 +4,7 @@
 """
 
 from c2mabv_jax.policies import catalogue
-from c2mabv_jax.policies.base import Decision, Feedback, Policy
+from c2mabv_jax.policies.base import Decision, Evidence, Feedback, Policy, register
 from c2mabv_jax.policies.c2mabv import C2MABV, C2MABVState
 from c2mabv_jax.policies.catalogue import POLICIES
 from c2mabv_jax.policies.conservative import Conservative
@@ -33,6 +33,7 @@ __all__ = [
     "Conservative",
     "Decision",
     "EpsilonGreedy",
+    "Evidence",
     "ExploreThenCommit",
     "Feedback",
     "FixedSet",
@@ -48,5 +49,6 @@ __all__ = [
     "UniformRandom",
     "catalogue",
     "load_state",
+    "register",
     "save_state",
 ]

@@ -8,12 +8,14 @@ leaves, choices (solver, radius, ...) are static.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple, Self
 
 from jax import Array
 
 from c2mabv_jax.array.pytree import register_dataclass
 from c2mabv_jax.confidence import Bounds
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import Certificate
 
@@ -36,6 +38,20 @@ class Feedback(NamedTuple):
     billed: Array | None = None
 
 
+class Evidence(NamedTuple):
+    """What a decision rests on; for whoever watches, never read by the policy's next round.
+
+    Attributes:
+      certificate: of the relaxed solution, entries `[...]`; None without one.
+      bounds: the confidence bounds used, entries `[K, ...]`; None without any.
+      sent: messages the local server sent to the cloud, int32 `[...]`; None means none.
+    """
+
+    certificate: Certificate | None = None
+    bounds: Bounds | None = None
+    sent: Array | int | None = None
+
+
 class Decision(NamedTuple):
     """What a policy decided for one round.
 
@@ -44,38 +60,69 @@ class Decision(NamedTuple):
       marginals: z_t, `[K, ...]`; the set itself (0 and 1) for policies that do not round.
       priority: a cascade asks selected arms by ascending priority, `[K, ...]`; None for
         lower index first.
-      certificate: evidence of the relaxed solution, entries `[...]`; None without one.
-      bounds: the confidence bounds used, entries `[K, ...]`; None without any.
-      warm: where the relaxed solution lay, for the next round's solve; None without one.
-      sent: messages the local server sent to the cloud, int32 `[...]`; None means none.
+      evidence: what the decision rests on, for whoever watches.
+      memo: what `update` of the same policy takes on to the next round, such as warm starts;
+        None without any.
     """
 
     selected: Array
     marginals: Array
     priority: Array | None = None
-    certificate: Certificate | None = None
-    bounds: Bounds | None = None
-    warm: Any = None
-    sent: Array | int | None = None
+    evidence: Evidence = Evidence()
+    memo: Any = None
 
 
-@runtime_checkable
-class Policy(Protocol):
-    """A policy: pure functions of (problem, state) and a key."""
+class Policy(ABC):
+    """A policy: pure functions of (problem, state) and a key.
 
+    A policy of your own is a frozen dataclass that derives from this class and is registered:
+
+      >>> @register
+      ... @dataclasses.dataclass(frozen=True)
+      ... class Mine(Policy):
+      ...     prior: Any = 3.0
+    """
+
+    def at_horizon(self, horizon: Any) -> Self:
+        """The policy told how many rounds it will play; itself, unless it wants to know."""
+        del horizon
+        return self
+
+    @abstractmethod
     def init(self, problem: Problem) -> State:
         """State before the first round, for one run (entries `[K]` or scalar)."""
-        ...
 
-    def select(self, problem: Problem, state: State, key: Array) -> Decision:
-        """Choose a super arm; `key` has one key per run, `[...]`."""
-        ...
+    @abstractmethod
+    def select(
+        self, problem: Problem, state: State, key: Array, *, available: Array | None = None
+    ) -> Decision:
+        """Choose a super arm.
 
+        Args:
+          problem: its budget in the unit of the costs of `Feedback`.
+          state: from `init` or `update`.
+          key: one key per run, `[...]`.
+          available: which LLMs there are in this round, bool `[K, ...]`; None for all. One
+            that is selected all the same is not asked and costs nothing.
+        """
+
+    @abstractmethod
     def update(
         self, problem: Problem, state: State, decision: Decision, feedback: Feedback
     ) -> State:
         """State after the round."""
-        ...
+
+
+def check_policy(policy: Any) -> None:
+    """Raise a `ProblemError` unless this is a policy of the protocol."""
+    if not isinstance(policy, Policy):
+        kind = policy if isinstance(policy, type) else type(policy)
+        fix = (
+            "give an object, not its class"
+            if isinstance(policy, type)
+            else (f"write `class {kind.__name__}(c2mabv_jax.policies.Policy)`")
+        )
+        raise ProblemError(f"policy = {kind.__name__}: is no Policy; {fix}")
 
 
 def register(cls: type) -> type:

@@ -16,7 +16,7 @@ from jax import Array
 from c2mabv_jax.confidence import RADII, Radius
 from c2mabv_jax.errors import ProblemError, is_traced
 from c2mabv_jax.policies import local_server, scheduling_cloud
-from c2mabv_jax.policies.base import Decision, Feedback, register
+from c2mabv_jax.policies.base import Decision, Evidence, Feedback, Policy, register
 from c2mabv_jax.policies.estimates import Estimates, empty, observe
 from c2mabv_jax.policies.forgetting import Discounted, Windowed
 from c2mabv_jax.problem import Problem
@@ -39,7 +39,7 @@ class C2MABVState(NamedTuple):
 
 @register
 @dataclasses.dataclass(frozen=True)
-class C2MABV:
+class C2MABV(Policy):
     """The C2MAB-V policy.
 
     Attributes:
@@ -123,23 +123,25 @@ class C2MABV:
             return Windowed.empty(problem)
         return empty(problem, squares=self.radius == "bernstein")
 
-    def relax(self, problem: Problem, state: C2MABVState) -> Decision:
+    def relax(
+        self, problem: Problem, state: C2MABVState, available: Array | None = None
+    ) -> Decision:
         """Local server: bounds and relaxed solution; `selected` is still empty."""
-        bound = self.bounds(problem, state)
+        bound = local_server.of_available(self.bounds(problem, state), available)
         solution, edges = local_server.relax(problem, bound, state.edges, self.solver)
         return Decision(
             selected=jnp.zeros(solution.marginals.shape, bool),
             marginals=solution.marginals,
             priority=local_server.cascade_priority(problem, self._remembered(state), bound),
-            certificate=solution.certificate,
-            bounds=bound,
-            warm=edges,
-            sent=1,
+            evidence=Evidence(solution.certificate, bound, sent=1),
+            memo=edges,
         )
 
-    def select(self, problem: Problem, state: C2MABVState, key: Array) -> Decision:
+    def select(
+        self, problem: Problem, state: C2MABVState, key: Array, *, available: Array | None = None
+    ) -> Decision:
         """One round of both tiers: relax at the local server, round in the cloud."""
-        relaxed = self.relax(problem, state)
+        relaxed = self.relax(problem, state, available)
         selected = scheduling_cloud.round_marginals(problem, key, relaxed.marginals)
         return relaxed._replace(selected=selected)
 
@@ -166,7 +168,7 @@ class C2MABV:
         self, problem: Problem, state: C2MABVState, decision: Decision, feedback: Feedback
     ) -> C2MABVState:
         """Learn from the observed arms; the last solution is the next warm start."""
-        edges = state.edges if decision.warm is None else decision.warm
+        edges = state.edges if decision.memo is None else decision.memo
         if self.discount is not None:
             estimates = state.estimates.observe(feedback, self.discount)
         elif self.window is not None:

@@ -13,7 +13,7 @@ from c2mabv_jax.array.arms import total
 from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.errors import ProblemError, is_traced
 from c2mabv_jax.policies import local_server, scheduling_cloud
-from c2mabv_jax.policies.base import Decision, Feedback
+from c2mabv_jax.policies.base import Decision, Evidence, Feedback
 from c2mabv_jax.policies.estimates import Estimates, empty, observe
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import top_n
@@ -45,33 +45,37 @@ def start(problem: Problem, lp: bool, squares: bool = False) -> Learned:
 
 def learn(state: Learned, decision: Decision, feedback: Feedback) -> Learned:
     """State after one more round of feedback."""
-    edges = state.edges if decision.warm is None else decision.warm
+    edges = state.edges if decision.memo is None else decision.memo
     return Learned(state.round + 1, observe(state.estimates, feedback), edges)
 
 
-def by_index(problem: Problem, index: Array, estimates: Estimates, bounds: Bounds) -> Decision:
+def by_index(
+    problem: Problem, index: Array, estimates: Estimates, bounds: Bounds, available: Array | None
+) -> Decision:
     """Play the N largest indices; with `at_most` only positive ones count."""
-    if problem.available is not None:
-        index = jnp.where(problem.available, index, -jnp.inf)
+    if available is not None:
+        index = jnp.where(available, index, -jnp.inf)
     selected = top_n(index, problem.num_selected, positive=problem.at_most)
     return Decision(
         selected=selected,
         marginals=selected.astype(index.dtype),
         priority=local_server.cascade_priority(problem, estimates, bounds),
-        bounds=bounds,
+        evidence=Evidence(bounds=bounds),
     )
 
 
-def by_lp(problem: Problem, key: Array, values: Bounds, state: Learned) -> Decision:
+def by_lp(
+    problem: Problem, key: Array, values: Bounds, state: Learned, available: Array | None
+) -> Decision:
     """Solve the relaxed problem as if `values` were true, and round its solution."""
-    values = local_server.of_available(problem, values)
+    values = local_server.of_available(values, available)
     solution, edges = local_server.relax(problem, values, state.edges)
     return Decision(
         selected=scheduling_cloud.round_marginals(problem, key, solution.marginals),
         marginals=solution.marginals,
         priority=local_server.cascade_priority(problem, state.estimates, values),
-        certificate=solution.certificate,
-        warm=edges,
+        evidence=Evidence(certificate=solution.certificate),
+        memo=edges,
     )
 
 

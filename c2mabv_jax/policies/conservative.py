@@ -17,7 +17,7 @@ from jax import Array
 from c2mabv_jax import confidence
 from c2mabv_jax.array.arms import reduce_arms
 from c2mabv_jax.confidence import Bounds
-from c2mabv_jax.policies.base import Decision, Feedback, register
+from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
 from c2mabv_jax.policies.common import Learned, asking_order, by_lp, check, learn, start
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import INFEASIBLE, top_n
@@ -25,7 +25,7 @@ from c2mabv_jax.relaxation import INFEASIBLE, top_n
 
 @register
 @dataclasses.dataclass(frozen=True)
-class Conservative:
+class Conservative(Policy):
     """C2MAB-V with pessimistic costs.
 
     A forced round plays the least observed arm (ties: lower index) with the N - 1 arms of
@@ -53,10 +53,13 @@ class Conservative:
         """State before the first round."""
         return start(problem, lp=True)
 
-    def select(self, problem: Problem, state: Learned, key: Array) -> Decision:
+    def select(
+        self, problem: Problem, state: Learned, key: Array, *, available: Array | None = None
+    ) -> Decision:
         """The LP at pessimistic costs, unless some arm is due for exploration."""
         optimistic, cost_ucb = self.bounds(problem, state)
-        decision = by_lp(problem, key, Bounds(optimistic.reward_ucb, cost_ucb), state)
+        pessimistic = Bounds(optimistic.reward_ucb, cost_ucb)
+        decision = by_lp(problem, key, pessimistic, state, available)
         mean_cost, count = state.estimates.means()[1], state.estimates.count
         least = top_n(-count, 1)  # both means of an arm are known at least this well
         goal = self.explore * jnp.sqrt(state.round.astype(cost_ucb.dtype))
@@ -64,9 +67,10 @@ class Conservative:
         forced = least
         if not problem.at_most:
             forced = top_n(jnp.where(least, jnp.inf, -mean_cost), problem.num_selected)
-        assert decision.certificate is not None
+        certificate = decision.evidence.certificate
+        assert certificate is not None
         # Pessimistic costs of 1 tell no arm from another; means do.
-        instead = due | (decision.certificate.status == INFEASIBLE)
+        instead = due | (certificate.status == INFEASIBLE)
         other = jnp.where(due, forced, top_n(-mean_cost, problem.num_selected))
         priority = decision.priority
         if problem.cascading:
@@ -75,7 +79,7 @@ class Conservative:
             selected=jnp.where(instead, other, decision.selected),
             marginals=jnp.where(instead, other, decision.marginals),
             priority=priority,
-            bounds=optimistic,
+            evidence=decision.evidence._replace(bounds=optimistic),
         )
 
     def bounds(self, problem: Problem, state: Learned) -> tuple[Bounds, Array]:

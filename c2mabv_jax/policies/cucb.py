@@ -17,7 +17,7 @@ from jax import Array
 from c2mabv_jax import confidence
 from c2mabv_jax.array import sums
 from c2mabv_jax.confidence import Bounds
-from c2mabv_jax.policies.base import Decision, Feedback, register
+from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
 from c2mabv_jax.policies.common import Learned, by_index, check, choose_from, learn, start
 from c2mabv_jax.policies.estimates import Estimates
 from c2mabv_jax.problem import Problem
@@ -25,7 +25,7 @@ from c2mabv_jax.problem import Problem
 
 @register
 @dataclasses.dataclass(frozen=True)
-class CUCB:
+class CUCB(Policy):
     """Combinatorial UCB without a budget: top-N by U, with `at_most` too (every U > 0).
 
     Attributes:
@@ -55,13 +55,15 @@ class CUCB:
         """State before the first round."""
         return start(problem, lp=False)
 
-    def select(self, problem: Problem, state: Learned, key: Array) -> Decision:
+    def select(
+        self, problem: Problem, state: Learned, key: Array, *, available: Array | None = None
+    ) -> Decision:
         """The N largest upper bounds."""
         del key
         estimates = self._with_first_look(state.estimates)
         upper = self.upper(estimates, state.round)
         bounds = Bounds(upper, jnp.zeros_like(upper))  # it knows nothing of costs
-        return by_index(problem, upper, state.estimates, bounds)
+        return by_index(problem, upper, state.estimates, bounds, available)
 
     def upper(self, estimates: Estimates, t: Array) -> Array:
         """U, `[K, ...]`."""

@@ -20,7 +20,7 @@ from jax import Array
 from c2mabv_jax.array.arms import total
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies import local_server
-from c2mabv_jax.policies.base import Decision, register
+from c2mabv_jax.policies.base import Decision, Evidence, register
 from c2mabv_jax.policies.c2mabv import C2MABV, C2MABVState
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import INFEASIBLE, OPTIMAL, Certificate
@@ -65,9 +65,11 @@ class C2MABVDirect(C2MABV):
         table_of_sets(problem.num_arms, problem.num_selected, problem.at_most)
         return super().init(problem)._replace(edges=())
 
-    def relax(self, problem: Problem, state: C2MABVState) -> Decision:
+    def relax(
+        self, problem: Problem, state: C2MABVState, available: Array | None = None
+    ) -> Decision:
         """The best set at the bounds; `selected` is still empty, `marginals` are the set."""
-        bound = self.bounds(problem, state)
+        bound = local_server.of_available(self.bounds(problem, state), available)
         table = table_of_sets(problem.num_arms, problem.num_selected, problem.at_most)
         batch = bound.reward_ucb.ndim - 1
         lifted = jnp.asarray(table.reshape(table.shape + (1,) * batch))
@@ -88,12 +90,13 @@ class C2MABVDirect(C2MABV):
             status=jnp.where(feasible, OPTIMAL, INFEASIBLE).astype(jnp.int32),
         )
         priority = local_server.cascade_priority(problem, self._remembered(state), bound)
-        return Decision(
-            jnp.zeros(chosen.shape, bool), marginals, priority, certificate, bound, (), 1
-        )
+        evidence = Evidence(certificate, bound, sent=1)
+        return Decision(jnp.zeros(chosen.shape, bool), marginals, priority, evidence, memo=())
 
-    def select(self, problem: Problem, state: C2MABVState, key: Array) -> Decision:
+    def select(
+        self, problem: Problem, state: C2MABVState, key: Array, *, available: Array | None = None
+    ) -> Decision:
         """The best set at the bounds."""
         del key
-        decision = self.relax(problem, state)
+        decision = self.relax(problem, state, available)
         return decision._replace(selected=decision.marginals > 0.5)

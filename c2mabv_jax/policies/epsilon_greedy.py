@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from c2mabv_jax.array import streams
-from c2mabv_jax.policies.base import Decision, Feedback, register
+from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
 from c2mabv_jax.policies.common import Learned, by_lp, check, learn, means, own_key, start
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import top_n
@@ -21,7 +21,7 @@ from c2mabv_jax.relaxation import top_n
 
 @register
 @dataclasses.dataclass(frozen=True)
-class EpsilonGreedy:
+class EpsilonGreedy(Policy):
     """Epsilon-greedy with the budget in the greedy step.
 
     An exploring round plays N arms (with `at_most` too), every N-set alike, and ignores the
@@ -54,9 +54,11 @@ class EpsilonGreedy:
             return jnp.asarray(self.epsilon, jnp.result_type(float))
         return jnp.minimum(1, self.exploration * problem.num_arms / (self.gap**2 * t))
 
-    def select(self, problem: Problem, state: Learned, key: Array) -> Decision:
+    def select(
+        self, problem: Problem, state: Learned, key: Array, *, available: Array | None = None
+    ) -> Decision:
         """Explore with probability eps_t, else be greedy."""
-        greedy = by_lp(problem, key, means(state.estimates), state)
+        greedy = by_lp(problem, key, means(state.estimates), state, available)
         uniform = streams.uniforms(own_key(key, 0), problem.num_arms + 1)
         rate = self.rate(problem, state.round)
         explores = uniform[-1] < rate

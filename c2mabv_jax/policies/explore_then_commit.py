@@ -14,7 +14,7 @@ from jax import Array
 
 from c2mabv_jax.array.arms import arm_index
 from c2mabv_jax.errors import ProblemError
-from c2mabv_jax.policies.base import Decision, Feedback, register
+from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
 from c2mabv_jax.policies.common import Learned, asking_order, by_lp, check, learn, means, start
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import OPTIMAL
@@ -22,7 +22,7 @@ from c2mabv_jax.relaxation import OPTIMAL
 
 @register
 @dataclasses.dataclass(frozen=True)
-class ExploreThenCommit:
+class ExploreThenCommit(Policy):
     """Round-robin exploration, then one relaxed solution, rounded afresh every round.
 
     Round t of the exploration plays the arms (t - 1) N, ..., t N - 1 modulo K, N arms with
@@ -61,7 +61,9 @@ class ExploreThenCommit:
         """State before the first round."""
         return start(problem, lp=True)
 
-    def select(self, problem: Problem, state: Learned, key: Array) -> Decision:
+    def select(
+        self, problem: Problem, state: Learned, key: Array, *, available: Array | None = None
+    ) -> Decision:
         """The next arms in turn, or the committed solution."""
         num_arms, num_selected = problem.num_arms, problem.num_selected
         count = state.estimates.count
@@ -69,16 +71,16 @@ class ExploreThenCommit:
         first = (state.round - 1) % num_arms * num_selected % num_arms
         turn = jnp.broadcast_to((arms - first) % num_arms < num_selected, count.shape)
         exploring = state.round <= self.exploring_rounds(problem)
-        commit = by_lp(problem, key, means(state.estimates), state)
+        commit = by_lp(problem, key, means(state.estimates), state, available)
         priority = commit.priority
         if problem.cascading:
             usual = asking_order(priority, count)
             priority = jnp.where(exploring, count.astype(commit.marginals.dtype), usual)
-        certificate = commit.certificate
+        certificate = commit.evidence.certificate
         assert certificate is not None
         unused = jnp.where(exploring, OPTIMAL, certificate.status)  # not a fallback yet
         return commit._replace(
-            certificate=certificate._replace(status=unused),
+            evidence=commit.evidence._replace(certificate=certificate._replace(status=unused)),
             selected=jnp.where(exploring, turn, commit.selected),
             marginals=jnp.where(exploring, turn, commit.marginals),
             priority=priority,

@@ -13,14 +13,14 @@ import numpy as np
 from jax import Array
 
 from c2mabv_jax.errors import ProblemError, is_traced
-from c2mabv_jax.policies.base import Decision, Feedback, register
+from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
 from c2mabv_jax.policies.common import spread
 from c2mabv_jax.problem import Problem
 
 
 @register
 @dataclasses.dataclass(frozen=True)
-class FixedSet:
+class FixedSet(Policy):
     """Plays one set in every round.
 
     Attributes:
@@ -47,9 +47,11 @@ class FixedSet:
             )
         return jnp.int32(1)
 
-    def select(self, problem: Problem, state: Array, key: Array) -> Decision:
+    def select(
+        self, problem: Problem, state: Array, key: Array, *, available: Array | None = None
+    ) -> Decision:
         """The set."""
-        del key
+        del key, available
         selected = spread(jnp.asarray(self.selected, bool), state)
         order = None if self.order is None or not problem.cascading else spread(self.order, state)
         return Decision(selected, selected.astype(jnp.result_type(float)), order)

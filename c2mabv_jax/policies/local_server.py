@@ -56,7 +56,7 @@ def bounds(
             confidence.kl_bound(means[0], counts[0], levels[0], upper=True),
             confidence.kl_bound(means[1], counts[1], levels[1], upper=False),
         )
-        return of_available(problem, bound)
+        return bound
     if radius == "hoeffding":
         width = lambda n: confidence.hoeffding_radius(t, n, num_arms, delta)  # noqa: E731
     elif radius == "anytime":
@@ -77,15 +77,15 @@ def bounds(
         jnp.where(jnp.isinf(w), jnp.inf, alpha * w)
         for alpha, w in zip((alpha_reward, alpha_cost), widths, strict=True)
     ]
-    return of_available(problem, confidence.optimistic(means[0], scaled[0], means[1], scaled[1]))
+    return confidence.optimistic(means[0], scaled[0], means[1], scaled[1])
 
 
-def of_available(problem: Problem, bound: Bounds) -> Bounds:
+def of_available(bound: Bounds, available: Array | None) -> Bounds:
     """Bounds that make an absent LLM the last choice: reward 0, cost 1."""
-    if problem.available is None:
+    if available is None:
         return bound
-    reward = jnp.where(problem.available, bound.reward_ucb, 0)
-    return Bounds(reward, jnp.where(problem.available, bound.cost_lcb, 1))
+    reward = jnp.where(available, bound.reward_ucb, 0)
+    return Bounds(reward, jnp.where(available, bound.cost_lcb, 1))
 
 
 def relax(

@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 
 from c2mabv_jax.policies import common
-from c2mabv_jax.policies.base import Decision, Feedback, register
+from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
 from c2mabv_jax.problem import Problem
 
 
@@ -33,7 +33,7 @@ class QueueState(NamedTuple):
 
 @register
 @dataclasses.dataclass(frozen=True)
-class LyapunovQueue:
+class LyapunovQueue(Policy):
     """Virtual queue with weight V.
 
     AIC adds up logarithms of U. With `at_most` (any win) the weights are U itself, and only
@@ -65,13 +65,15 @@ class LyapunovQueue:
         """State before the first round: nothing overspent."""
         return QueueState(common.start(problem, lp=False), jnp.zeros(()))
 
-    def select(self, problem: Problem, state: QueueState, key: Array) -> Decision:
+    def select(
+        self, problem: Problem, state: QueueState, key: Array, *, available: Array | None = None
+    ) -> Decision:
         """The N largest V U_k - Q_t L_k."""
         del key
         weight = self.weight
         if weight is None:
             weight = jnp.sqrt(state.learned.round.astype(state.queue.dtype))
-        return drift_plus_penalty(problem, self, state, weight)
+        return drift_plus_penalty(problem, self, state, weight, available)
 
     def update(
         self, problem: Problem, state: QueueState, decision: Decision, feedback: Feedback
@@ -81,8 +83,10 @@ class LyapunovQueue:
         return QueueState(common.learn(state.learned, decision, feedback), queue)
 
 
-def drift_plus_penalty(problem: Problem, policy: Any, state: QueueState, weight: Array) -> Decision:
+def drift_plus_penalty(
+    problem: Problem, policy: Any, state: QueueState, weight: Array, available: Array | None
+) -> Decision:
     """The N largest weight x U_k - Q L_k."""
     bounds = common.c2mabv_bounds(problem, state.learned, policy)
     index = weight * common.additive(problem, bounds.reward_ucb) - state.queue * bounds.cost_lcb
-    return common.by_index(problem, index, state.learned.estimates, bounds)
+    return common.by_index(problem, index, state.learned.estimates, bounds, available)

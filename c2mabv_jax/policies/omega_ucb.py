@@ -19,14 +19,14 @@ from jax import Array
 from c2mabv_jax import confidence
 from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.policies import common
-from c2mabv_jax.policies.base import Decision, Feedback, register
+from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
 from c2mabv_jax.policies.wilson import shrinkage, wilson
 from c2mabv_jax.problem import Problem
 
 
 @register
 @dataclasses.dataclass(frozen=True)
-class OmegaUCB:
+class OmegaUCB(Policy):
     """The N largest U_k / max(L_k, 1e-6), whatever the budget per round.
 
     All indices are positive: N arms with `at_most` too. AIC takes U as it is. The budget
@@ -80,12 +80,14 @@ class OmegaUCB:
         upper = wilson(mean, count, scaled[0])[1]
         return Bounds(upper, wilson(mean_cost, cost_count, scaled[1])[0])
 
-    def select(self, problem: Problem, state: common.Purse, key: Array) -> Decision:
+    def select(
+        self, problem: Problem, state: common.Purse, key: Array, *, available: Array | None = None
+    ) -> Decision:
         """The N largest ratios."""
         del key
         bounds = self.bounds(state)
         index = bounds.reward_ucb / jnp.maximum(bounds.cost_lcb, common.SMALLEST_COST)
-        decision = common.by_index(problem, index, state.learned.estimates, bounds)
+        decision = common.by_index(problem, index, state.learned.estimates, bounds, available)
         horizon = self.horizon if self.stop else None
         return common.stop_when_spent(problem, state, horizon, bounds.cost_lcb, decision)
 

@@ -14,14 +14,14 @@ import jax.numpy as jnp
 from jax import Array
 
 from c2mabv_jax.array import streams
-from c2mabv_jax.policies.base import Decision, Feedback, register
+from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
 from c2mabv_jax.policies.common import spread
 from c2mabv_jax.problem import Problem
 
 
 @register
 @dataclasses.dataclass(frozen=True)
-class Oracle:
+class Oracle(Policy):
     """Plays `first` with probability `share`, otherwise `second`.
 
     Attributes:
@@ -42,8 +42,11 @@ class Oracle:
         del problem
         return jnp.int32(1)
 
-    def select(self, problem: Problem, state: Array, key: Array) -> Decision:
+    def select(
+        self, problem: Problem, state: Array, key: Array, *, available: Array | None = None
+    ) -> Decision:
         """One of the two sets; the marginals are z* of the optimum."""
+        del available  # the set is the set; who is away does not answer
         first, second = (spread(jnp.asarray(s, bool), state) for s in (self.first, self.second))
         dtype = jnp.result_type(float)
         share = jnp.broadcast_to(jnp.asarray(self.share, dtype), state.shape)

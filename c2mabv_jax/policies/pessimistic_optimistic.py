@@ -14,7 +14,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from c2mabv_jax.policies.base import Decision, Feedback, register
+from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
 from c2mabv_jax.policies.common import billed_cost, check, learn, start
 from c2mabv_jax.policies.lyapunov import QueueState, drift_plus_penalty
 from c2mabv_jax.problem import Problem
@@ -22,7 +22,7 @@ from c2mabv_jax.problem import Problem
 
 @register
 @dataclasses.dataclass(frozen=True)
-class PessimisticOptimistic:
+class PessimisticOptimistic(Policy):
     """Virtual queue with a tightened budget; AIC and `at_most` as in `LyapunovQueue`.
 
     Overspending settles near V_t x (price of the budget), and the tightening saves about
@@ -52,11 +52,13 @@ class PessimisticOptimistic:
         """State before the first round."""
         return QueueState(start(problem, lp=False), jnp.zeros(()))
 
-    def select(self, problem: Problem, state: QueueState, key: Array) -> Decision:
+    def select(
+        self, problem: Problem, state: QueueState, key: Array, *, available: Array | None = None
+    ) -> Decision:
         """The N largest V_t U_k - Q_t L_k."""
         del key
         weight = self.weight * jnp.sqrt(state.learned.round.astype(state.queue.dtype))
-        return drift_plus_penalty(problem, self, state, weight)
+        return drift_plus_penalty(problem, self, state, weight, available)
 
     def update(
         self, problem: Problem, state: QueueState, decision: Decision, feedback: Feedback

@@ -18,7 +18,7 @@ from jax import Array
 from c2mabv_jax.array import sums
 from c2mabv_jax.array.arms import total
 from c2mabv_jax.policies import common
-from c2mabv_jax.policies.base import Decision, Feedback, register
+from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
 from c2mabv_jax.problem import Problem
 
 
@@ -36,7 +36,7 @@ class PrimalDualState(NamedTuple):
 
 @register
 @dataclasses.dataclass(frozen=True)
-class PrimalDualBwK:
+class PrimalDualBwK(Policy):
     """Primal-dual BwK with two resources, money and time.
 
     A round costs L(S)/N of money and rho/N of time, so that both have the budget
@@ -77,7 +77,14 @@ class PrimalDualBwK:
         step = jnp.log1p(jnp.sqrt(np.log(2) / jnp.maximum(budget, common.SMALLEST_COST)))
         return jax.nn.sigmoid(step * excess / problem.num_selected)
 
-    def select(self, problem: Problem, state: PrimalDualState, key: Array) -> Decision:
+    def select(
+        self,
+        problem: Problem,
+        state: PrimalDualState,
+        key: Array,
+        *,
+        available: Array | None = None,
+    ) -> Decision:
         """The N arms with most optimistic reward per weighted optimistic cost."""
         del key
         bounds = common.c2mabv_bounds(problem, state.purse.learned, self)
@@ -85,7 +92,7 @@ class PrimalDualBwK:
         time = problem.budget / problem.num_selected
         price = money * bounds.cost_lcb + (1 - money) * time
         index = bounds.reward_ucb / jnp.maximum(price, common.SMALLEST_COST)
-        decision = common.by_index(problem, index, state.purse.learned.estimates, bounds)
+        decision = common.by_index(problem, index, state.purse.learned.estimates, bounds, available)
         last = self.horizon if self.stop else None
         return common.stop_when_spent(problem, state.purse, last, bounds.cost_lcb, decision)
 
@@ -93,7 +100,8 @@ class PrimalDualBwK:
         self, problem: Problem, state: PrimalDualState, decision: Decision, feedback: Feedback
     ) -> PrimalDualState:
         """Learn, pay, and move the weights by the optimistic cost of the set."""
-        assert decision.bounds is not None
-        over = total(jnp.where(decision.selected, decision.bounds.cost_lcb, 0)) - problem.budget
+        bounds = decision.evidence.bounds
+        assert bounds is not None
+        over = total(jnp.where(decision.selected, bounds.cost_lcb, 0)) - problem.budget
         excess = sums.add(state.excess, over)
         return PrimalDualState(common.pay(state.purse, decision, feedback), excess)

@@ -18,7 +18,7 @@ from jax import Array
 from c2mabv_jax.array import streams
 from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.policies import common
-from c2mabv_jax.policies.base import Decision, Feedback, register
+from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
 from c2mabv_jax.policies.beta_sampling import beta
 from c2mabv_jax.policies.estimates import Estimates
 from c2mabv_jax.problem import Problem
@@ -26,11 +26,11 @@ from c2mabv_jax.problem import Problem
 
 @register
 @dataclasses.dataclass(frozen=True)
-class ThompsonSampling:
+class ThompsonSampling(Policy):
     """Thompson sampling over sets.
 
     A graded outcome X counts as 1 with probability X (a coin of the policy's own), which
-    leaves its mean as it is. The coins are drawn in `select` and travel in `Decision.warm`.
+    leaves its mean as it is. The coins are drawn in `select` and travel in `Decision.memo`.
 
     Attributes:
       choice: "budget" (the LP at the drawn means), "top" (the N largest drawn rewards; no
@@ -49,19 +49,23 @@ class ThompsonSampling:
         """State before the first round: uniform priors."""
         return common.start(problem, lp=self.choice == "budget")
 
-    def select(self, problem: Problem, state: common.Learned, key: Array) -> Decision:
+    def select(
+        self, problem: Problem, state: common.Learned, key: Array, *, available: Array | None = None
+    ) -> Decision:
         """Draw the means and act as if they were true."""
         drawn = self.draw(state.estimates, common.own_key(key, 0))
         if self.choice == "budget":
-            decision = common.by_lp(problem, key, drawn, state)
+            decision = common.by_lp(problem, key, drawn, state, available)
         else:
             index = drawn.reward_ucb
             if self.choice == "ratio":
                 index = index / jnp.maximum(drawn.cost_lcb, common.SMALLEST_COST)
-            decision = common.by_index(problem, index, state.estimates, drawn)
+            decision = common.by_index(problem, index, state.estimates, drawn, available)
         # Draws are not bounds: nobody should count how often they cover the means.
         coins = streams.uniforms(common.own_key(key, 1), 2 * problem.num_arms)
-        return decision._replace(bounds=None, warm=(decision.warm, coins))
+        return decision._replace(
+            evidence=decision.evidence._replace(bounds=None), memo=(decision.memo, coins)
+        )
 
     def draw(self, estimates: Estimates, key: Array) -> Bounds:
         """Posterior draws of mean reward and mean cost, `[K, ...]` each."""
@@ -80,11 +84,11 @@ class ThompsonSampling:
         self, problem: Problem, state: common.Learned, decision: Decision, feedback: Feedback
     ) -> common.Learned:
         """Count the outcomes, made binary by the coins of the round."""
-        edges, coins = decision.warm
+        edges, coins = decision.memo
         for_reward, for_cost = coins[: problem.num_arms], coins[problem.num_arms :]
         dtype = feedback.reward.dtype
         binary = feedback._replace(
             reward=(for_reward < feedback.reward).astype(dtype),
             cost=(for_cost < feedback.cost).astype(dtype),
         )
-        return common.learn(state, decision._replace(warm=edges), binary)
+        return common.learn(state, decision._replace(memo=edges), binary)

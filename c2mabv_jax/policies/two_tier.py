@@ -18,7 +18,7 @@ from jax import Array
 
 from c2mabv_jax.errors import ProblemError, is_traced
 from c2mabv_jax.policies import scheduling_cloud
-from c2mabv_jax.policies.base import Decision, Feedback, State, register
+from c2mabv_jax.policies.base import Decision, Feedback, Policy, State, register
 from c2mabv_jax.policies.c2mabv import C2MABV
 from c2mabv_jax.problem import Problem
 
@@ -53,7 +53,7 @@ class TwoTierState(NamedTuple):
 
 @register
 @dataclasses.dataclass(frozen=True)
-class TwoTier:
+class TwoTier(Policy):
     """A policy operated in two tiers.
 
     Attributes:
@@ -104,21 +104,22 @@ class TwoTier:
             late=late if self.max_delay else None,
         )
 
-    def select(self, problem: Problem, state: TwoTierState, key: Array) -> Decision:
+    def select(
+        self, problem: Problem, state: TwoTierState, key: Array, *, available: Array | None = None
+    ) -> Decision:
         """Local server: solve if it is time. Cloud: round the vector it holds."""
         every = jnp.asarray(self.resolve_every).astype(jnp.int32)
         due = (state.round - 1) % every == 0
-        relaxed = self.local.relax(problem, state.local)
+        relaxed = self.local.relax(problem, state.local, available)
         sent = Message(relaxed.marginals, relaxed.priority)
         held = jax.tree.map(lambda new, old: jnp.where(due, new, old), sent, state.held)
-        certificate = jax.tree.map(lambda x: jnp.where(due, x, 0), relaxed.certificate)
+        certificate = jax.tree.map(lambda x: jnp.where(due, x, 0), relaxed.evidence.certificate)
         selected = scheduling_cloud.round_marginals(problem, key, held.marginals)
         return relaxed._replace(
             selected=selected,
             marginals=held.marginals,
             priority=held.priority,
-            certificate=certificate,
-            sent=due.astype(jnp.int32),
+            evidence=relaxed.evidence._replace(certificate=certificate, sent=due.astype(jnp.int32)),
         )
 
     def update(

@@ -16,7 +16,7 @@ from jax import Array
 
 from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.policies import common
-from c2mabv_jax.policies.base import Decision, Feedback, register
+from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
 from c2mabv_jax.policies.estimates import Estimates
 from c2mabv_jax.problem import Problem
 
@@ -29,7 +29,7 @@ def radius(mean: Array, count: Array, gamma: Array) -> Array:
 
 @register
 @dataclasses.dataclass(frozen=True)
-class UCBBwK:
+class UCBBwK(Policy):
     """UCB-BwK for sets; the relaxed problem and the rounding are those of C2MAB-V.
 
     Attributes:
@@ -72,11 +72,14 @@ class UCBBwK:
             jnp.maximum(0, mean_cost - radius(mean_cost, cost_count, self.gamma)),
         )
 
-    def select(self, problem: Problem, state: common.Purse, key: Array) -> Decision:
+    def select(
+        self, problem: Problem, state: common.Purse, key: Array, *, available: Array | None = None
+    ) -> Decision:
         """The LP within the smaller budget."""
         bounds = self.bounds(state.learned.estimates)
         smaller = problem.replace(budget=(1 - self.reserve(problem)) * problem.budget)
-        decision = common.by_lp(smaller, key, bounds, state.learned)._replace(bounds=bounds)
+        decision = common.by_lp(smaller, key, bounds, state.learned, available)
+        decision = decision._replace(evidence=decision.evidence._replace(bounds=bounds))
         horizon = self.horizon if self.stop else None
         return common.stop_when_spent(problem, state, horizon, bounds.cost_lcb, decision)
 

@@ -11,14 +11,14 @@ import jax.numpy as jnp
 from jax import Array
 
 from c2mabv_jax.array import streams
-from c2mabv_jax.policies.base import Decision, Feedback, register
+from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import top_n
 
 
 @register
 @dataclasses.dataclass(frozen=True)
-class UniformRandom:
+class UniformRandom(Policy):
     """Every N-set alike, N arms with `at_most` too; the budget is ignored."""
 
     def init(self, problem: Problem) -> Array:
@@ -26,9 +26,11 @@ class UniformRandom:
         del problem
         return jnp.int32(1)
 
-    def select(self, problem: Problem, state: Array, key: Array) -> Decision:
+    def select(
+        self, problem: Problem, state: Array, key: Array, *, available: Array | None = None
+    ) -> Decision:
         """The N largest of K uniform numbers. A cascade asks lower indices first."""
-        del state
+        del state, available
         uniform = streams.uniforms(key, problem.num_arms, jnp.result_type(float))
         share = problem.num_selected / problem.num_arms
         return Decision(top_n(uniform, problem.num_selected), jnp.full_like(uniform, share))

@@ -347,7 +347,7 @@ def build_policy(
         for key, value in options.items():
             _check_kind(policy, key, value)
         policy = _one_kind(policy)
-        policy = policy.at_horizon(horizon) if hasattr(policy, "at_horizon") else policy
+        policy = policy.at_horizon(horizon)
     except (TypeError, ValueError) as error:
         if isinstance(error, ProblemError):
             raise

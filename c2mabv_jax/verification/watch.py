@@ -170,7 +170,8 @@ def compiled(*arguments: Any) -> Callable[..., Watch]:
 
 def _look(seen, problem, environment, truth, decision, feedback, state, cost) -> Watch:
     """What one more round showed."""
-    selected, bounds, certificate = decision.selected, decision.bounds, decision.certificate
+    selected = decision.selected
+    certificate, bounds, _ = decision.evidence
     mean_reward, mean_cost = (
         lift(x, selected.ndim) for x in (environment.mean_reward, environment.mean_cost)
     )
