@@ -249,8 +249,10 @@ def of_observed(problem: Problem, environment: Any, decision: Decision, feedback
 class IndependentCoins(C2MABV):
     """Every arm is selected by a coin of its own."""
 
-    def select(self, problem: Problem, state: C2MABVState, key: Array) -> Decision:
-        decision = self.relax(problem, state)
+    def select(
+        self, problem: Problem, state: C2MABVState, key: Array, *, available: Array | None = None
+    ) -> Decision:
+        decision = self.relax(problem, state, available)
         return decision._replace(selected=coins(key, decision.marginals, problem.num_selected))
 
 

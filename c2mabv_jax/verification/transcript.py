@@ -65,8 +65,8 @@ def transcribe(point: Any, root: Array, seeds: Array, horizon: int, expected: An
             problem, environment, decision, streams.fold_in(key, streams.ENVIRONMENT), t
         )
         seen = Transcript(
-            decision.bounds.reward_ucb,
-            decision.bounds.cost_lcb,
+            decision.evidence.bounds.reward_ucb,
+            decision.evidence.bounds.cost_lcb,
             decision.marginals,
             decision.selected,
             feedback.observed,
