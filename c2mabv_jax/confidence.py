@@ -1,8 +1,9 @@
 """Confidence radii and bounds of the local server.
 
-Every radius takes counts of observations made *before* round t. Arrays are arm first,
-`[K, ...]`, with any trailing batch axes; `t`, `delta` and the alphas broadcast against them.
-An arm never observed has an infinite radius: its bounds are 1 for reward and 0 for cost.
+Every radius takes counts of observations made *before* round t, whole or discounted. Arrays
+are arm first, `[K, ...]`, with any trailing batch axes; `t`, `delta` and the alphas broadcast
+against them. An arm never observed has an infinite radius: its bounds are 1 for reward and
+0 for cost.
 """
 
 from __future__ import annotations
@@ -35,9 +36,12 @@ def _float(value: ArrayLike) -> Array:
 
 
 def _shrink(log_term: ArrayLike, count: ArrayLike) -> Array:
-    """sqrt(log_term / count), infinite where nothing was observed."""
+    """sqrt(log_term / count), infinite where nothing was observed.
+
+    A forgotten arm has a discounted count below 1, and a radius that goes on growing.
+    """
     n = _float(count)
-    return jnp.where(n > 0, jnp.sqrt(log_term / jnp.maximum(n, 1)), jnp.inf)
+    return jnp.where(n > 0, jnp.sqrt(log_term / jnp.where(n > 0, n, 1)), jnp.inf)
 
 
 def log_term(t: ArrayLike, num_arms: int, delta: ArrayLike) -> Array:

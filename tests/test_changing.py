@@ -1,5 +1,7 @@
 """Worlds that change, and memories that follow them."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -141,6 +143,67 @@ def test_window_holds_its_last_rounds_and_no_more():
         held = min(t, window - t % 2)
         got = np.stack(memory.remembered())
         np.testing.assert_array_equal(got, expected_sums(past[-held:], np.ones(held)))
+
+
+@pytest.mark.parametrize("window", [1, 2, 5, 15, 16, 17, 31, 47, 63, 100, 1000])
+def test_every_window_holds_at_least_fifteen_sixteenths_of_it(window):
+    rounds = np.arange(1, 3 * window + 20)
+
+    @jax.jit
+    def run(window):
+        def step(memory, t):  # the reward of round t is t, so that the sum tells which are held
+            reward, seen = jnp.full(4, t, jnp.float32), jnp.ones(4, bool)
+            memory = memory.observe(Feedback(reward, reward, seen), window)
+            held = memory.remembered()
+            return memory, (held.count[0], held.reward[0])
+
+        return jax.lax.scan(step, Windowed.empty(PROBLEM), jnp.asarray(rounds))[1]
+
+    count, total = (np.asarray(x) for x in run(jnp.int32(window)))
+    full = rounds >= window
+    np.testing.assert_array_equal(count[~full], rounds[~full])
+    assert (count[full] >= 15 / 16 * window).all() and (count[full] <= window).all()
+    assert (count == window).any()
+    last = [rounds[max(0, t - int(n)) : t].sum() for t, n in zip(rounds, count, strict=True)]
+    np.testing.assert_array_equal(total, last)
+
+
+@pytest.mark.parametrize("memory", [{"discount": 0.9}, {"window": 10}])
+@pytest.mark.parametrize("radius", ["hoeffding", "ucb1"])
+def test_the_logarithm_is_that_of_the_memory(memory, radius):
+    """ln t grows to the effective memory, here 10 rounds, and no further."""
+    policy = C2MABV(alpha_reward=0.3, alpha_cost=0.2, radius=radius, **memory)
+    state = policy.init(PROBLEM)
+    seen = jnp.asarray([True, True, True, False])
+    for _ in range(40):
+        half = jnp.full(4, 0.5)
+        decision = policy.select(PROBLEM, state, jax.random.key(0))
+        state = policy.update(PROBLEM, state, decision, Feedback(half, half, seen))
+    n = (1 - 0.9**40) / (1 - 0.9) if "discount" in memory else 10
+    log = math.log(2 * math.pi**2 * 4 * 10**3 / (3 * 0.05)) / 2
+    width = math.sqrt((log if radius == "hoeffding" else 1.5 * math.log(10)) / n)
+    bounds = policy.bounds(PROBLEM, state)
+    reward, cost = min(1, 0.5 + 0.3 * width), max(0, 0.5 - 0.2 * width)
+    np.testing.assert_allclose(bounds.reward_ucb, [reward] * 3 + [1], rtol=1e-5)
+    np.testing.assert_allclose(bounds.cost_lcb, [cost] * 3 + [0], rtol=1e-5)
+
+
+def test_a_forgotten_arm_is_tried_again():
+    """Arm 1 becomes the better one at t = 501; its discounted count has long been below 1."""
+    world = environments.changing(
+        environments.synthetic([0.6, 0.2], [0.5, 0.5]), quality={1: (0.9, 501)}
+    )
+    posed = Problem(num_arms=2, num_selected=1, budget=1.0, reward_model="SUC")
+    policy = C2MABV(alpha_reward=0.1, discount=0.98)
+    run = simulate(posed, world, policy, 4000, 64, [1000, 4000])
+    late = np.diff(run["pulls"].values, axis=1)[:, 0] / 3000
+    assert late[:, 1].mean() >= 0.9  # it was .04 when the width stopped growing at n = 1
+
+
+@pytest.mark.parametrize("window", [0, -3, 2.5, math.nan, math.inf, 2**31])
+def test_a_window_is_a_whole_number_of_rounds(window):
+    with pytest.raises(ProblemError, match="give a whole number of rounds"):
+        C2MABV(window=window)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from c2mabv_jax.theory import (
     violation_bound,
     width_sum,
 )
+from c2mabv_jax.theory.predictions import gap_regret_leading
 from c2mabv_jax.theory.widths import power_sum
 
 ZETA_2, ZETA_3 = math.pi**2 / 6, 1.2020569031595942
@@ -277,6 +278,14 @@ def test_gap_bound():
     assert mean.value - path.value == pytest.approx(4 * failing_rounds(horizon, 4, 0.05))
     tied = gap_regret_bound(horizon, 1, 0.05, means, kind="pathwise")
     assert tied.value == pytest.approx(width_sum(horizon, horizon, 4, 0.05))
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0])
+def test_gap_bound_is_eight_times_the_leading_term(alpha):
+    """And K - N first plays more, with equal arms on top."""
+    asked = (1e12, 2, 0.05, [0.9, 0.9, 0.5, 0.2], alpha)
+    bound = gap_regret_bound(*asked, kind="pathwise")
+    assert bound.value == pytest.approx(2 + 8 * gap_regret_leading(*asked), rel=1e-12)
 
 
 def test_least_observation_probability():

@@ -22,6 +22,8 @@ from c2mabv_jax.policies.forgetting import Discounted, Windowed
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.rewards import reward_model
 
+LONGEST_WINDOW = 2**30  # rounds are int32
+
 
 class C2MABVState(NamedTuple):
     """State of the local server.
@@ -81,8 +83,11 @@ class C2MABV(Policy):
             and not 0 < float(self.discount) < 1
         ):
             raise ProblemError(f"discount = {self.discount!r}: give a number in (0, 1)")
-        if self.window is not None and not is_traced(self.window) and not float(self.window) >= 1:
-            raise ProblemError(f"window = {self.window!r}: give a number of rounds, 1 or more")
+        if self.window is not None and not is_traced(self.window):
+            whole = np.isfinite(float(self.window)) and int(self.window) == self.window
+            if not (whole and 1 <= self.window <= LONGEST_WINDOW):
+                fix = f"give a whole number of rounds from 1 to {LONGEST_WINDOW}"
+                raise ProblemError(f"window = {self.window!r}: {fix}")
         for field, allowed in (("solver", ("exact", "projected_gradient")), ("radius", RADII)):
             value = getattr(self, field)
             if value not in allowed:

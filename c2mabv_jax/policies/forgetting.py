@@ -16,7 +16,7 @@ from jax import Array
 from c2mabv_jax.policies.base import Feedback
 from c2mabv_jax.problem import Problem
 
-BLOCKS = 16  # a window slides in steps of a sixteenth of its length
+BLOCKS = 16  # a window slides in steps of a sixteenth of its length, or of one round
 
 
 class Weighted(NamedTuple):
@@ -84,9 +84,13 @@ class Discounted(NamedTuple):
 class Windowed(NamedTuple):
     """The last `window` rounds, in blocks; between 15/16 and all of the window is held.
 
+    The window is a circle of `window` places that the rounds fill in turn, cut into `BLOCKS`
+    arcs whose lengths differ by at most one. Who enters an arc empties it first, so what is
+    missing is at most the rest of one arc: ceil(window / 16) - 1 < window / 16 rounds.
+
     Attributes:
       round: rounds seen, int32 `[...]`.
-      blocks: sums per block, `[BLOCKS, K, ...]`, a ring.
+      blocks: sums per arc, `[BLOCKS, K, ...]`.
     """
 
     round: Array
@@ -103,9 +107,7 @@ class Windowed(NamedTuple):
 
     def observe(self, feedback: Feedback, window: Any) -> Windowed:
         """After one more round."""
-        length = jnp.maximum(jnp.asarray(window, jnp.int32) // BLOCKS, 1)
-        here = (self.round // length) % BLOCKS
-        starts = self.round % length == 0
+        here, starts = _arc(self.round, jnp.asarray(window, jnp.int32))
         fresh = news(feedback)
         slots = jnp.arange(BLOCKS).reshape((-1,) + (1,) * fresh.reward.ndim)
         now = slots == here
@@ -115,6 +117,16 @@ class Windowed(NamedTuple):
             return kept + jnp.where(now, new[None], 0)
 
         return Windowed(self.round + 1, jax.tree.map(advance, self.blocks, fresh))
+
+
+def _arc(rounds: Array, window: Array) -> tuple[Array, Array]:
+    """The arc that the next round falls into, and whether it is the first in it; `[...]` each."""
+    place = rounds % window
+    short, longer = window // BLOCKS, window % BLOCKS  # the first `longer` arcs have one more
+    rest = place - longer * (short + 1)
+    length = jnp.where(rest < 0, short + 1, jnp.maximum(short, 1))
+    from_here = jnp.where(rest < 0, place, rest)
+    return from_here // length + jnp.where(rest < 0, 0, longer), from_here % length == 0
 
 
 def _sum_blocks(ring: Array) -> Array:

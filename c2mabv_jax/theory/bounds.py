@@ -173,7 +173,7 @@ def gap_regret_bound(
 
     A selected arm k outside the top N displaces an arm i of it with U_k >= U_i >= mu_i; so
     mu_i - mu_k <= 2 alpha w_k, and k is not played after 2 alpha^2 ell_T / gap_k^2
-    observations, gap_k = mu_(N) - mu_k. About 4 times `predictions.gap_regret_leading` when
+    observations, gap_k = mu_(N) - mu_k. Eight times `predictions.gap_regret_leading` when
     the top arms are equal. An arm that ties with the N-th has no gap; the width sum then bounds the
     regret, and the smaller of the two is returned.
 
