@@ -11,12 +11,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from c2mabv_jax.array.arms import arm_index, product, reduce_arms, total
 from c2mabv_jax.problem import Problem
 
 SMALLEST_UCB = 1e-6  # rewards are clipped here before a logarithm
+_TINY = np.finfo(float).tiny
 
 
 class RewardModel(NamedTuple):
@@ -26,6 +28,9 @@ class RewardModel(NamedTuple):
       name: "AWC", "SUC" or "AIC".
       task: one line for people.
       of_set: r(S; x), from values `[K, ...]` and a mask `[K, ...]` to `[...]`.
+      of_sets: the same on the host, float64: from sets, bool `[M, K]`, and values `[K]` to
+        `[M]`.
+      additive: weights, on the host, whose sum over a set orders sets as r does, `[K]`.
       relaxed: the multilinear or linear extension at marginals `[K, ...]`, to `[...]`.
       gradient: its gradient in the marginals, `[K, ...]`.
       lp_weights: the linear objectives whose optimum is a candidate; a tuple of functions
@@ -39,6 +44,8 @@ class RewardModel(NamedTuple):
     name: str
     task: str
     of_set: Callable[[Array, Array], Array]
+    of_sets: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    additive: Callable[[np.ndarray], np.ndarray]
     relaxed: Callable[[Array, Array], Array]
     gradient: Callable[[Array, Array], Array]
     lp_weights: tuple[Callable[[Array], Array], ...]
@@ -102,6 +109,8 @@ REWARD_MODELS: dict[str, RewardModel] = {
             name="AWC",
             task="any win: one good answer is enough",
             of_set=_any_win,
+            of_sets=lambda sets, values: 1 - np.where(sets, 1 - values, 1).prod(axis=1),
+            additive=lambda values: -np.log(np.maximum(1 - values, _TINY)),
             relaxed=_any_win_relaxed,
             gradient=_any_win_gradient,
             lp_weights=(_identity, log_failure),
@@ -114,6 +123,8 @@ REWARD_MODELS: dict[str, RewardModel] = {
             name="SUC",
             task="sum up: independent sub-answers add",
             of_set=_sum_up,
+            of_sets=lambda sets, values: sets @ values,
+            additive=lambda values: values,
             relaxed=lambda values, marginals: total(values * marginals),
             gradient=lambda values, marginals: jnp.broadcast_to(values, marginals.shape),
             lp_weights=(_identity,),
@@ -126,6 +137,8 @@ REWARD_MODELS: dict[str, RewardModel] = {
             name="AIC",
             task="all in: every part must succeed",
             of_set=_all_in,
+            of_sets=lambda sets, values: np.where(sets, values, 1).prod(axis=1),
+            additive=lambda values: np.log(np.maximum(values, _TINY)),
             relaxed=_all_in_relaxed,
             gradient=lambda values, marginals: (
                 log_success(values) * _all_in_relaxed(values, marginals)

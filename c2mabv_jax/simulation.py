@@ -172,6 +172,6 @@ def accounting_for(
     elif not environment.dependent:
         expected = "formula"
     else:
-        table = environment.set_reward_table(problem.reward_model)
+        table = environment.set_reward_table(problem.reward_model, problem.num_selected)
         expected = "none" if table is None else "table"
     return Accounting(expected, coverage, marginals), table

@@ -168,7 +168,7 @@ def test_beyond_enumeration(model, monkeypatch):
         exact = optimum(problem, mu, c)
         table = set_table(problem, mu, c)
         with monkeypatch.context() as patch:
-            patch.setattr(sets_module, "MAX_SETS", 5)
+            patch.setattr(sets_module, "MOST_SETS", 5)
             other = optimum(problem, mu, c)
         assert other.fixed_value == pytest.approx(exact.fixed_value, abs=1e-6)
         assert other.relaxed >= exact.relaxed - 1e-9

@@ -11,10 +11,10 @@ import dataclasses
 import numpy as np
 
 from c2mabv_jax.environments.replay import Replay
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.problem import Problem
-from c2mabv_jax.theory import set_table
-
-_BLOCK = 1 << 22  # float64 entries held at once
+from c2mabv_jax.theory import billed_table
+from c2mabv_jax.theory.sets import subsets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,27 +81,26 @@ class Known:
 def known_sets(log: Replay, problem: Problem) -> Known:
     """Quality and cost of every legal set on the rows of `log`.
 
-    A cascade that bills only queried LLMs is asked cheapest (by mean cost) first, and stops
-    at an answer with probability equal to its score, as in the simulation.
+    A cascade that bills only queried LLMs is asked in the order that costs least, and stops as
+    in the simulation.
 
     Raises:
       ProblemError: more sets than can be enumerated.
     """
+    table = billed_table(problem, log)
+    if table is None:
+        subsets(problem.num_arms, problem.num_selected, at_most=True)  # says how many they are
+        raise ProblemError("satisfaction: give bernoulli, or a log with scores of 0 and 1")
     score = np.asarray(log.score, np.float64).T
     cost = np.asarray(log.scaled_cost, np.float64).T * log.cost_scale
-    sets, quality, money = set_table(
-        problem, score.mean(axis=0), cost.mean(axis=0), log.set_reward_table(problem.reward_model)
-    )
-    if problem.cascading and problem.billing == "queried":
-        money = _queried_costs(sets, score, cost, problem.reward_model)
     return Known(
-        sets=sets,
-        quality=quality,
-        cost=money,
+        sets=table.sets,
+        quality=table.values,
+        cost=table.costs,
         single_quality=score.mean(axis=0),
         single_cost=cost.mean(axis=0),
         single_error=1.96 * score.std(axis=0) / np.sqrt(len(score)),
-        corners=upper_envelope(money, quality),
+        corners=upper_envelope(table.costs, table.values),
     )
 
 
@@ -121,20 +120,3 @@ def upper_envelope(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
             corners.pop()
         corners.append(int(i))
     return np.array(corners)
-
-
-def _queried_costs(sets: np.ndarray, score: np.ndarray, cost: np.ndarray, model: str) -> np.ndarray:
-    """Mean over rows of what the asked part of a cascade charges, `[M]`."""
-    order = np.argsort(cost.mean(axis=0), kind="stable")
-    going_on = (1 - score if model == "AWC" else score)[:, order]
-    ordered_sets, ordered_cost = sets[:, order], cost[:, order]
-    money = np.zeros(len(sets))
-    block = max(1, _BLOCK // len(score))
-    for start in range(0, len(sets), block):
-        chosen = ordered_sets[start : start + block]
-        still = np.ones((len(chosen), len(score)))
-        for k in range(chosen.shape[1]):
-            asked = still * chosen[:, k : k + 1]
-            money[start : start + block] += asked @ ordered_cost[:, k] / len(score)
-            still = still - asked * (1 - going_on[:, k])
-    return money

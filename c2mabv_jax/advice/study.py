@@ -11,8 +11,8 @@ from scipy import stats
 from tqdm import tqdm
 
 from c2mabv_jax.advice.known import Known, known_sets
+from c2mabv_jax.array import listing
 from c2mabv_jax.engine import block
-from c2mabv_jax.environments.base import TABLE_LIMIT
 from c2mabv_jax.environments.replay import Replay
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies.c2mabv import C2MABV
@@ -200,11 +200,6 @@ def study(
     Raises:
       ProblemError: naming the field and the fix.
     """
-    if reward_model != "SUC" and log.num_arms > TABLE_LIMIT:
-        raise ProblemError(
-            f"models: {log.num_arms} LLMs, but {reward_model} is enumerated over at most "
-            f"{TABLE_LIMIT}; choose fewer with --models"
-        )
     if horizon < 100:
         raise ProblemError(f"horizon = {horizon}: give at least 100 queries")
     if num_seeds < 2:
@@ -212,6 +207,11 @@ def study(
     if num_selected is None:
         pose(log, reward_model, 1)  # an unknown reward model is complained of first
         num_selected = default_size(log, reward_model)
+    if reward_model != "SUC" and not listing.listable(log.num_arms, num_selected):
+        raise ProblemError(
+            f"models: {log.num_arms} LLMs have too many sets of {num_selected} to enumerate for "
+            f"{reward_model}; choose fewer with --models, or a smaller --num-selected"
+        )
     problem = pose(log, reward_model, num_selected, billing=billing)
     known = known_sets(log, problem)
     if budgets is None or isinstance(budgets, str):

@@ -9,6 +9,7 @@ from jax import Array
 
 from c2mabv_jax.array import streams, sums
 from c2mabv_jax.array.arms import arm_index, reduce_arms, total
+from c2mabv_jax.array.listing import place_of
 from c2mabv_jax.policies.base import Decision, Feedback, Policy, State
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import INFEASIBLE, NOT_CONVERGED
@@ -164,14 +165,11 @@ def account(
 def expected_reward(
     problem: Problem, environment: Any, table: Array | None, selected: Array
 ) -> Array:
-    """r(S; environment), `[...]`: by formula, or from a table over subsets `[2^K]`."""
+    """r(S; environment), `[...]`: by formula, or from a table over the sets of `listing.listed`."""
     if table is None:
         values = lift(environment.mean_reward, selected.ndim)
         return reward_model(problem).of_set(values, selected)
-    code = jnp.zeros(selected.shape[1:], jnp.int32)
-    for k in range(selected.shape[0]):
-        code = code + jnp.where(selected[k], 1 << k, 0)
-    return table[code]
+    return table[place_of(selected, problem.num_selected)]
 
 
 def lift(values: Array, ndim: int) -> Array:

@@ -7,15 +7,18 @@ are in [0, 1]; one unit of scaled cost is `cost_scale` in the environment's own 
 from __future__ import annotations
 
 import abc
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from c2mabv_jax.array import listing
 from c2mabv_jax.errors import ProblemError
+from c2mabv_jax.problem import Problem
+from c2mabv_jax.rewards import REWARD_MODELS
 
-TABLE_LIMIT = 16  # a table over subsets has 2^K entries
 _BLOCK = 1 << 22  # float64 entries held at once while a table is summed
 
 
@@ -78,22 +81,88 @@ class Environment(abc.ABC):
     @property
     def expected_reward_known(self) -> bool:
         """Whether r(S) has a formula (independent arms) or a table of bearable size."""
-        return not self.dependent or self.num_arms <= TABLE_LIMIT
+        return not self.dependent or self.num_arms <= listing.WORDS
 
-    def set_reward_table(self, reward_model: str) -> np.ndarray | None:
-        """Expected reward of every subset, float64 `[2^K]`, indexed by sum_k selected_k << k.
+    def set_reward(self, reward_model: str, sets: np.ndarray) -> np.ndarray:
+        """Expected rewards of sets, bool `[M, K]`: float64 `[M]` (or `[M, B]`)."""
+        mean = np.asarray(self.mean_reward, np.float64)
+        return REWARD_MODELS[reward_model].of_sets(sets, mean)
 
-        None where arms are independent (the formulas of `rewards.REWARD_MODELS` apply) or
-        where there are more than 16 (`expected_reward_known` is then False).
+    def set_reward_table(
+        self, reward_model: str, num_selected: int | None = None
+    ) -> np.ndarray | None:
+        """Expected rewards of the sets that `listing.listed` lists, float64 `[M]`.
+
+        Up to 16 arms that is every subset, indexed by sum_k selected_k << k. None where arms
+        are independent (the formulas of `rewards.REWARD_MODELS` apply) or where there are
+        too many sets of at most `num_selected` arms.
         """
-        del reward_model
-        return None
+        size = self.num_arms if num_selected is None else num_selected
+        if not self.dependent or not listing.listable(self.num_arms, size):
+            return None
+        return self.set_reward(reward_model, listing.listed(self.num_arms, size))
+
+    def cost_after(self, problem: Problem, before: np.ndarray) -> np.ndarray | None:
+        """E[Y_k 1{a cascade goes on after all of P}]: scaled cost, float64 `[M, K]`.
+
+        What asking arm k adds to the bill of a round in which the arms of P, bool
+        `[M, K]`, were asked before it, in whatever order. None where it is not known: single
+        means are needed, and with a `satisfaction` threshold rewards of 0 and 1.
+        """
+        mean, cost = (np.asarray(x, np.float64) for x in (self.mean_reward, self.mean_cost))
+        graded = problem.satisfaction != "bernoulli" and not self.binary_reward
+        if mean.ndim > 1 or cost.ndim > 1 or graded:
+            return None
+        if self.dependent:  # costs are independent of rewards
+            model = "AIC" if problem.reward_model == "AIC" else "AWC"
+            reward = self.set_reward(model, before)
+            goes_on = reward if model == "AIC" else 1 - reward
+        else:
+            goes_on = np.where(before, going_on(problem, mean), 1).prod(axis=1)
+        return goes_on[:, None] * cost
 
 
 def lift(values: Any, ndim: int) -> Array:
     """Values `[K]` or `[K, B]` with trailing axes up to rank `ndim`, in the default float."""
     values = jnp.asarray(values, jnp.result_type(float))
     return values.reshape(values.shape + (1,) * max(ndim - values.ndim, 0))
+
+
+def going_on(problem: Problem, reward: np.ndarray) -> np.ndarray:
+    """Probability that a cascade goes on after an answer of this quality, same shape."""
+    success = reward
+    if problem.satisfaction != "bernoulli":
+        success = (reward >= problem.satisfaction).astype(float)
+    return success if problem.reward_model == "AIC" else 1 - success
+
+
+def set_rewards(
+    rewards: np.ndarray, weights: np.ndarray, reward_model: str, sets: np.ndarray
+) -> np.ndarray:
+    """E r(S) of sets, bool `[M, K]`, as `subset_table`: float64 `[M]`."""
+    num_arms = rewards.shape[1]
+    if num_arms <= listing.WORDS:
+        return subset_table(rewards, weights, reward_model)[sets @ (1 << np.arange(num_arms))]
+    weights = weights / weights.sum()
+    if reward_model == "SUC":
+        return sets @ (weights @ rewards)
+    factors = rewards if reward_model == "AIC" else 1 - rewards
+    total = np.concatenate([part @ weights for part in products(factors, sets)])
+    return np.clip(total if reward_model == "AIC" else 1 - total, 0, 1)
+
+
+def products(factors: np.ndarray, sets: np.ndarray) -> Iterator[np.ndarray]:
+    """prod over arms of S of `factors` `[R, K]`: `[some sets, R]` at a time, sets in order."""
+    members = np.sort(np.where(sets, np.arange(sets.shape[1]), sets.shape[1]), axis=1)
+    members = members[:, : max(1, int(sets.sum(axis=1).max(initial=0)))]
+    padded = np.concatenate([factors.T, np.ones((1, len(factors)))])
+    block = max(1, _BLOCK // len(factors))
+    for start in range(0, len(sets), block):
+        chosen = members[start : start + block]
+        result = padded[chosen[:, 0]]
+        for place in range(1, chosen.shape[1]):
+            result *= padded[chosen[:, place]]
+        yield result
 
 
 def subset_table(rewards: np.ndarray, weights: np.ndarray, reward_model: str) -> np.ndarray:

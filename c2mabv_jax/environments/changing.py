@@ -22,6 +22,7 @@ from c2mabv_jax.array import streams
 from c2mabv_jax.array.pytree import register_dataclass
 from c2mabv_jax.environments.base import Environment, Outcome, lift
 from c2mabv_jax.errors import ProblemError
+from c2mabv_jax.problem import Problem
 
 NEVER = 2**31 - 1
 _STREAM = 1 << 20  # coins of the change, apart from what the wrapped world draws
@@ -131,6 +132,9 @@ class Changing(Environment):
         here = self.available(t)
         here = here.reshape(here.shape + (1,) * (ndim - here.ndim))
         return Outcome(jnp.where(here, reward, 0), jnp.where(here, outcome.cost * factor, 0))
+
+    def cost_after(self, problem: Problem, before: np.ndarray) -> None:
+        """Not known: no one truth serves all rounds."""
 
     def pieces(self, horizon: int) -> np.ndarray:
         """First rounds of the pieces in which every course is constant or linear, int64."""

@@ -17,8 +17,15 @@ from jax import Array
 
 from c2mabv_jax.array import streams
 from c2mabv_jax.array.pytree import register_dataclass
-from c2mabv_jax.environments.base import TABLE_LIMIT, Environment, Outcome, subset_table
+from c2mabv_jax.environments.base import (
+    Environment,
+    Outcome,
+    going_on,
+    products,
+    set_rewards,
+)
 from c2mabv_jax.environments.logs import LogError, LogReport, read_log
+from c2mabv_jax.problem import Problem
 
 Order = Literal["shuffled", "permuted", "logged"]
 ORDERS = ("shuffled", "permuted", "logged")
@@ -87,12 +94,16 @@ class Replay(Environment):
         )
         return Outcome(score, cost)
 
-    def set_reward_table(self, reward_model: str) -> np.ndarray | None:
-        """Exact mean set reward over the rows, float64 `[2^K]`."""
-        if not self.dependent or self.num_arms > TABLE_LIMIT:
-            return None
+    def set_reward(self, reward_model: str, sets: np.ndarray) -> np.ndarray:
+        """Exact mean set rewards over the rows, float64 `[M]`."""
         score = np.asarray(self.score, np.float64).T
-        return subset_table(score, np.ones(len(score)), reward_model)
+        return set_rewards(score, np.ones(len(score)), reward_model, sets)
+
+    def cost_after(self, problem: Problem, before: np.ndarray) -> np.ndarray:
+        """Exact over the rows, whose scores and costs belong together."""
+        score, cost = (np.asarray(x, np.float64).T for x in (self.score, self.scaled_cost))
+        going = products(going_on(problem, score), before)
+        return np.concatenate([part @ cost for part in going]) / len(score)
 
     def describe(self) -> dict[str, Any]:
         report = {k: _listed(v) for k, v in dataclasses.asdict(self.log_report).items()}

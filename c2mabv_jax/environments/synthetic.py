@@ -14,7 +14,7 @@ from jax.scipy.special import ndtr, ndtri
 
 from c2mabv_jax.array import streams
 from c2mabv_jax.array.pytree import register_dataclass
-from c2mabv_jax.environments.base import TABLE_LIMIT, Environment, Outcome, subset_table
+from c2mabv_jax.environments.base import Environment, Outcome, set_rewards
 from c2mabv_jax.environments.laws import (
     Bernoulli,
     Constant,
@@ -84,24 +84,24 @@ class Synthetic(Environment):
             for_reward = coupled(for_reward, drawn[-1], self.correlation)
         return Outcome(self.reward.value(for_reward), self.cost.value(for_cost))
 
-    def set_reward_table(self, reward_model: str) -> np.ndarray | None:
-        """Expected set rewards by quadrature over the difficulty, `[2^K]` (or `[2^K, B]`).
+    def set_reward(self, reward_model: str, sets: np.ndarray) -> np.ndarray:
+        """Expected set rewards, by quadrature over the difficulty where arms share one.
 
         The trapezoidal rule converges exponentially on an integrand that is smooth and dies
         out; its step follows the width of the sharpest feature, so that strong correlation
         is as exact as weak (error below 1e-12).
         """
-        if not self.dependent or self.num_arms > TABLE_LIMIT:
-            return None
+        if not self.dependent:
+            return super().set_reward(reward_model, sets)
         correlations = np.asarray(self.correlation, np.float64)
         batched = np.ndim(self.reward.mean) == 2
         if not batched and correlations.ndim == 0:
-            return _table(self.reward, float(correlations), reward_model)
+            return _quadrature(self.reward, float(correlations), reward_model, sets)
         size = np.shape(self.reward.mean)[1] if batched else correlations.size
         columns = []
         for b, correlation in enumerate(np.broadcast_to(correlations, (size,))):
             law = jax.tree.map(lambda x, b=b: x[..., b], self.reward) if batched else self.reward
-            columns.append(_table(law, correlation, reward_model))
+            columns.append(_quadrature(law, correlation, reward_model, sets))
         return np.stack(columns, axis=-1)
 
     def replace(self, mean_reward: Any = None, mean_cost: Any = None) -> Synthetic:
@@ -194,13 +194,14 @@ def coupled(uniform: Array, shared: Array, correlation: Any) -> Array:
     return jnp.clip(ndtr(normal), 0, 1 - _HALF_STEP)
 
 
-def _table(reward: Law, correlation: float, reward_model: str) -> np.ndarray:
+def _quadrature(reward: Law, correlation: float, reward_model: str, sets: np.ndarray) -> np.ndarray:
     num_arms = np.shape(reward.mean)[0]
     # Width of a product of K conditional means and the normal density, as if all Gaussian.
     width = 1 / np.sqrt(1 + num_arms * correlation / (1 - correlation))
     g = np.arange(-9, 9, width / 2)
     density = np.exp(-(g**2) / 2)
-    return subset_table(reward.conditional_mean(Difficulty(g, correlation)), density, reward_model)
+    given = reward.conditional_mean(Difficulty(g, correlation))
+    return set_rewards(given, density, reward_model, sets)
 
 
 def _law(

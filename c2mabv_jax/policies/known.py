@@ -11,26 +11,30 @@ from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies.fixed_set import FixedSet
 from c2mabv_jax.policies.oracle import Oracle
 from c2mabv_jax.problem import Problem
-from c2mabv_jax.theory import Optimum, optimum
+from c2mabv_jax.theory import Optimum, true_optimum
 
 
 def oracle(problem: Problem, environment: Any) -> Oracle:
-    """The mixed optimum at the true means; of dependent arms while there are at most 16."""
-    best, mean_cost = _optimum(problem, environment)
-    first, second = best.sets[0], best.sets[-1]
-    return Oracle(first, second, float(best.mix[0]), _order(problem, environment, mean_cost))
+    """The mixed optimum at the truth; a cascade billed as queried is asked at least expense."""
+    best = _optimum(problem, environment)
+    usual = _order(problem, environment, _mean(environment, "mean_cost"))
+    orders = best.orders or (usual,)
+    return Oracle(best.sets[0], best.sets[-1], float(best.mix[0]), orders[0], orders[-1])
 
 
 def best_fixed_set(problem: Problem, environment: Any) -> FixedSet:
     """The best set within the budget at the true means; the cheapest where none is."""
-    best, mean_cost = _optimum(problem, environment)
+    best = _optimum(problem, environment)
     if best.fixed_set is None and best.feasible:
         raise ProblemError(
             f"num_arms = {problem.num_arms}: too many sets to find the best fixed one; "
             "give fewer LLMs"
         )
     chosen = best.sets[0] if best.fixed_set is None else best.fixed_set
-    return FixedSet(chosen, _order(problem, environment, mean_cost))
+    order = best.fixed_order
+    if order is None:
+        order = _order(problem, environment, _mean(environment, "mean_cost"))
+    return FixedSet(chosen, order)
 
 
 def dearest(problem: Problem, environment: Any) -> FixedSet:
@@ -67,18 +71,16 @@ def _first(problem: Problem, environment: Any, ascending: np.ndarray) -> FixedSe
     return FixedSet(chosen, _order(problem, environment, _mean(environment, "mean_cost")))
 
 
-def _optimum(problem: Problem, environment: Any) -> tuple[Optimum, np.ndarray]:
-    mean_reward, mean_cost = (_mean(environment, x) for x in ("mean_reward", "mean_cost"))
-    table = None
-    if environment.dependent and problem.reward_model != "SUC":
-        table = environment.set_reward_table(problem.reward_model)
-        if table is None:
-            raise ProblemError(
-                f"num_arms = {problem.num_arms}: set rewards of so many dependent LLMs have no "
-                "table; give at most 16, or leave out policies that know the truth"
-            )
-    money = mean_cost * float(environment.cost_scale)
-    return optimum(problem, mean_reward, money, set_reward=table), mean_cost
+def _optimum(problem: Problem, environment: Any) -> Optimum:
+    for field in ("mean_reward", "mean_cost"):
+        _mean(environment, field)
+    best = true_optimum(problem, environment)
+    if best.note:
+        raise ProblemError(
+            f"num_arms = {problem.num_arms}: {best.note}; give fewer LLMs, or leave out policies "
+            "that know the truth"
+        )
+    return best
 
 
 def _order(problem: Problem, environment: Any, mean_cost: np.ndarray) -> np.ndarray | None:

@@ -28,14 +28,15 @@ class Oracle(Policy):
       first, second: the two sets of the optimum, bool `[K]` (or `[K, B]`); the same set where
         one is enough.
       share: probability of the first, scalar (or `[B]`).
-      order: a cascade asks by ascending order, `[K]` (or `[K, B]`); None for lower index
-        first.
+      order, second_order: a cascade asks the first and the second set by ascending order,
+        `[K]` (or `[K, B]`); None for lower index first.
     """
 
     first: Any
     second: Any
     share: Any = 1.0
     order: Any = None
+    second_order: Any = None
 
     def init(self, problem: Problem) -> Array:
         """State before the first round: the round alone."""
@@ -51,9 +52,13 @@ class Oracle(Policy):
         dtype = jnp.result_type(float)
         share = jnp.broadcast_to(jnp.asarray(self.share, dtype), state.shape)
         uniform = streams.uniforms(key, 1, dtype)[0]
-        order = None if self.order is None or not problem.cascading else spread(self.order, state)
+        chosen = uniform < share
+        order = None
+        if self.order is not None and problem.cascading:
+            other = self.order if self.second_order is None else self.second_order
+            order = jnp.where(chosen, spread(self.order, state), spread(other, state))
         return Decision(
-            selected=jnp.where(uniform < share, first, second),
+            selected=jnp.where(chosen, first, second),
             marginals=jnp.where(first, share, 0) + jnp.where(second, 1 - share, 0),
             priority=order,
         )

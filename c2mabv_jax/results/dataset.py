@@ -17,7 +17,7 @@ from c2mabv_jax.engine.round import Tally
 from c2mabv_jax.policies.two_tier import message_bytes
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.theory.dynamic import dynamic_optimum
-from c2mabv_jax.theory.optimum import optimum
+from c2mabv_jax.theory.optimum import true_optimum
 
 
 def to_dataset(
@@ -50,7 +50,7 @@ def to_dataset(
     budget = float(problem.budget)
     mean_reward = np.asarray(environment.mean_reward, np.float64)
     mean_cost = np.asarray(environment.mean_cost, np.float64) * scale
-    best = optimum(problem, mean_reward, mean_cost, set_reward=table)
+    best = true_optimum(problem, environment)
 
     pulls = np.asarray(tally.pulls)  # [R, K, B]
     reward, cost = sums.value(tally.reward), sums.value(tally.cost) * scale

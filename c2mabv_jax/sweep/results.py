@@ -34,8 +34,8 @@ from c2mabv_jax.files import Damaged
 from c2mabv_jax.results.dataset import provenance
 from c2mabv_jax.sweep.plan import Plan
 from c2mabv_jax.sweep.store import Folder, writing
-from c2mabv_jax.sweep.tally import Arrays, set_reward_table
-from c2mabv_jax.theory.optimum import Optimum, optimum
+from c2mabv_jax.sweep.tally import Arrays
+from c2mabv_jax.theory.optimum import Optimum, true_optimum
 
 MONEY = "money"  # stands for the environment's own unit
 QUANTITIES: dict[str, str] = {
@@ -86,7 +86,7 @@ def assemble(plan: Plan, folder: Folder, attributes: dict[str, Any], options: An
     partial = folder.stage()
     quantities = dict(QUANTITIES, **({"uncovered": "rounds"} if options.coverage else {}))
     with writing(folder.path):
-        truths = [_truth(point) for point in plan.points]
+        truths = [true_optimum(point.problem, point.environment) for point in plan.points]
         dataset = _empty(plan, quantities, options.quantiles, truths)
         dataset.attrs.update(attributes, **provenance())
         runs = _RunFile(partial, plan, dataset, quantities) if options.per_seed else None
@@ -106,19 +106,6 @@ def assemble(plan: Plan, folder: Folder, attributes: dict[str, Any], options: An
 
 
 # --- one point -----------------------------------------------------------------------------
-
-
-def _truth(point: Any) -> Optimum:
-    environment, problem = point.environment, point.problem
-    table = None
-    if environment.dependent and problem.reward_model != "SUC":
-        table = set_reward_table(environment, problem.reward_model)
-    return optimum(
-        problem,
-        np.asarray(environment.mean_reward, np.float64),
-        np.asarray(environment.mean_cost, np.float64) * environment.cost_scale,
-        set_reward=table,
-    )
 
 
 def _by_point(

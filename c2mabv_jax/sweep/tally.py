@@ -73,7 +73,9 @@ def arguments(
     ]
     table: Any = None
     if program.accounting.expected == "table":
-        table = set_reward_table(points[0].environment, points[0].problem.reward_model)
+        table = set_reward_table(
+            points[0].environment, points[0].problem.reward_model, points[0].problem.num_selected
+        )
         table = jnp.asarray(table, jnp.result_type(float))
     rounds = plan.recorded(batch.horizon)
     padded = np.full(len(plan.rounds), batch.horizon, np.int32)
@@ -90,9 +92,9 @@ def arguments(
 
 
 @functools.lru_cache(maxsize=64)
-def set_reward_table(environment: Any, reward_model: str) -> np.ndarray | None:
-    """Expected reward of every subset `[2^K]`, worked out once per environment."""
-    return environment.set_reward_table(reward_model)
+def set_reward_table(environment: Any, reward_model: str, size: int) -> np.ndarray | None:
+    """Expected reward of every listed set `[M]`, worked out once per environment."""
+    return environment.set_reward_table(reward_model, size)
 
 
 _compiled: set[tuple[Program, int]] = set()

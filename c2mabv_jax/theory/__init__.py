@@ -1,6 +1,6 @@
 """Optima, bounds, predictions, lower bounds, statistics of claims: float64 on the host.
 
-optimum, frontier, set_table   what is best knowing the means
+optimum, frontier, set_table   what is best knowing the means; true_optimum: in an environment
 regret_bound, violation_bound  explicit bounds and the probability that they fail
 predictions                    leading orders: what C2MAB-V should measure
 lower_bounds                   what no algorithm can beat
@@ -18,8 +18,8 @@ from c2mabv_jax.theory.bounds import (
 )
 from c2mabv_jax.theory.envelope import Frontier, frontier
 from c2mabv_jax.theory.exact import coverage_failure
-from c2mabv_jax.theory.optimum import Optimum, optimum
-from c2mabv_jax.theory.sets import SetTable, set_table
+from c2mabv_jax.theory.optimum import Optimum, optimum, true_optimum
+from c2mabv_jax.theory.sets import SetTable, billed_table, set_table
 from c2mabv_jax.theory.widths import failing_rounds, log_term, side_failure, width_sum
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Frontier",
     "Optimum",
     "SetTable",
+    "billed_table",
     "coverage_failure",
     "exact",
     "failing_rounds",
@@ -41,6 +42,7 @@ __all__ = [
     "set_table",
     "side_failure",
     "statistics",
+    "true_optimum",
     "violation_bound",
     "width_sum",
 ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from c2mabv_jax.problem import Problem
+from c2mabv_jax.rewards import REWARD_MODELS
 from c2mabv_jax.theory.envelope import top_n_oracle
 from c2mabv_jax.theory.sets import AFFORDABLE, SetTable, enumerable, reward_of, set_table
 
 MAX_NODES = 20_000  # of branch and bound; nodes, not seconds, so that answers repeat
+TIED = 1e-12  # relative difference of values that counts as none
 _TIGHTER = 2e-6  # HiGHS lets a constraint be broken by 1e-6
 
 Fixed = tuple[np.ndarray | None, float | None]
@@ -24,7 +26,7 @@ def best_fixed_set(problem: Problem, mean_reward: np.ndarray, mean_cost: np.ndar
     """
     if enumerable(problem.num_arms, problem.num_selected, problem.at_most):
         return best_in_table(set_table(problem, mean_reward, mean_cost), float(problem.budget))
-    weights = additive_weights(problem, mean_reward)
+    weights = REWARD_MODELS[problem.reward_model].additive(mean_reward)
     limit = float(problem.budget) * AFFORDABLE
     oracle = top_n_oracle(problem, weights, mean_cost)
     if oracle.low.cost > limit:
@@ -40,22 +42,20 @@ def best_fixed_set(problem: Problem, mean_reward: np.ndarray, mean_cost: np.ndar
 
 
 def best_in_table(table: SetTable, budget: float) -> Fixed:
-    """Best affordable row of a table of sets."""
+    """Best affordable row of a table of sets; of equally good ones the cheapest, then the first."""
+    row = best_row(table, budget)
+    return (None, None) if row is None else (table.sets[row], float(table.values[row]))
+
+
+def best_row(table: SetTable, budget: float) -> int | None:
+    """`best_in_table` as an index; values that differ by rounding alone are equal."""
     affordable = table.costs <= budget * AFFORDABLE
     if not affordable.any():
-        return None, None
-    row = int(np.argmax(np.where(affordable, table.values, -np.inf)))
-    return table.sets[row], float(table.values[row])
-
-
-def additive_weights(problem: Problem, mean_reward: np.ndarray) -> np.ndarray:
-    """Weights whose sum over a set orders sets as r(S; mu) does, `[K]`."""
-    tiny = np.finfo(float).tiny
-    if problem.reward_model == "AWC":
-        return -np.log(np.maximum(1 - mean_reward, tiny))
-    if problem.reward_model == "AIC":
-        return np.log(np.maximum(mean_reward, tiny))
-    return mean_reward
+        return None
+    values = np.where(affordable, table.values, -np.inf)
+    best = values.max()
+    tied = np.flatnonzero(values >= best - TIED * abs(best))
+    return int(tied[np.argmin(table.costs[tied])])
 
 
 def _integer_program(problem: Problem, weights: np.ndarray, cost: np.ndarray) -> np.ndarray | None:

@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.theory.envelope import Oracle, bracket, share_of, table_oracle, top_n_oracle
-from c2mabv_jax.theory.fixed_set import Fixed, best_fixed_set, best_in_table
-from c2mabv_jax.theory.sets import AFFORDABLE, check_means, enumerable, reward_of, set_table
+from c2mabv_jax.theory.fixed_set import Fixed, best_fixed_set, best_in_table, best_row
+from c2mabv_jax.theory.sets import (
+    AFFORDABLE,
+    billed_table,
+    check_means,
+    enumerable,
+    least_cost,
+    reward_of,
+    set_table,
+)
 
 _NEGLIGIBLE = 1e-11  # relative size below which a reduced reward or a share counts as zero
 
@@ -46,6 +55,9 @@ class Optimum:
         the last one taken when it is slack.
       degenerate: whether z* or the multipliers are not unique (a nonbasic arm of reduced
         reward 0, or a single set that just meets the budget).
+      orders, fixed_order: where the bill depends on the order of asking, the order that has
+        it, positions `[K]`, of each of `sets` and of `fixed_set`; otherwise None.
+      note: why nothing is known (`relaxed` and the rest are then NaN); otherwise empty.
     """
 
     relaxed: float
@@ -62,6 +74,46 @@ class Optimum:
     reduced: np.ndarray | None = None
     basic: np.ndarray | None = None
     degenerate: bool = False
+    orders: tuple[np.ndarray, ...] | None = None
+    fixed_order: np.ndarray | None = None
+    note: str = ""
+
+
+def true_optimum(problem: Problem, environment: Any) -> Optimum:
+    """`optimum` at the truth of an environment, in its money, with what is really billed.
+
+    Dependent arms are worth what the environment says their sets are worth, and a cascade
+    billed as it is queried costs what the asked part costs, so that no policy, in whatever
+    order it asks, is better than the optimum. Where that cannot be had, the optimum is NaN and
+    its `note` says why.
+    """
+    mu = np.asarray(environment.mean_reward, np.float64)
+    cost = np.asarray(environment.mean_cost, np.float64) * float(environment.cost_scale)
+    queried = problem.cascading and problem.billing == "queried"
+    dependent = environment.dependent and problem.reward_model != "SUC"
+    if not queried and (not dependent or getattr(environment, "changes", False)):
+        return optimum(problem, mu, cost)
+    table = billed_table(problem, environment)
+    if table is None:
+        return _unknown(problem, mu, cost)
+    budget = float(problem.budget)
+    fixed = best_in_table(table, budget)
+    row = best_row(table, budget)
+    return _mixed(table_oracle(table), budget, fixed, table.orders, row)
+
+
+def _unknown(problem: Problem, mu: np.ndarray, cost: np.ndarray) -> Optimum:
+    if not enumerable(problem.num_arms, problem.num_selected, at_most=True):
+        note = f"{problem.num_arms} LLMs have too many sets to enumerate"
+    else:
+        note = "the bill of a cascade is known for a world that stays, and for one set of means"
+        if problem.satisfaction != "bernoulli":
+            note = "the bill of a cascade with a threshold is known for rewards of 0 and 1"
+    nothing = np.full(mu.shape, np.nan)
+    feasible = least_cost(problem, cost) <= float(problem.budget) * AFFORDABLE
+    return Optimum(
+        np.nan, nothing, (), np.array([]), np.nan, None, None, False, feasible, False, note=note
+    )
 
 
 def optimum(
@@ -81,7 +133,7 @@ def optimum(
 
     Returns:
       `Optimum`. SUC: exact for any K. AWC and AIC: exact while all sets can be enumerated
-      (`sets.MAX_SETS`), beyond that an upper bound by linear programming and `exact` False:
+      (`listing.MOST_SETS`), beyond that an upper bound by linear programming and `exact` False:
       any-win is at most mu(S) and equals 1 - exp(-sum of -ln(1 - mu)); all-in is at most the
       mean of mu over S and the product of the N largest mu.
 
@@ -100,7 +152,13 @@ def optimum(
     return _mixed(table_oracle(table), budget, best_in_table(table, budget))
 
 
-def _mixed(oracle: Oracle, budget: float, fixed: Fixed = (None, None)) -> Optimum:
+def _mixed(
+    oracle: Oracle,
+    budget: float,
+    fixed: Fixed = (None, None),
+    orders: np.ndarray | None = None,
+    fixed_row: int | None = None,
+) -> Optimum:
     """Two points of the envelope around the budget, or one if the best set fits or none does."""
     slack = oracle.high.cost <= budget * AFFORDABLE
     feasible = oracle.low.cost <= budget * AFFORDABLE
@@ -110,6 +168,7 @@ def _mixed(oracle: Oracle, budget: float, fixed: Fixed = (None, None)) -> Optimu
         share = share_of(low.cost, high.cost, budget)
         points, mix = [low, high], np.array([1 - share, share])
     sets = tuple(oracle.mask(point.arms) for point in points)
+    as_float = lambda row: orders[row].astype(float)  # noqa: E731
     return Optimum(
         relaxed=float(mix @ [point.value for point in points]),
         marginals=mix @ np.array(sets, float),
@@ -121,6 +180,12 @@ def _mixed(oracle: Oracle, budget: float, fixed: Fixed = (None, None)) -> Optimu
         binding=not slack,
         feasible=feasible,
         exact=True,
+        orders=None
+        if orders is None
+        else tuple(orders[point.arms].astype(float) for point in points),
+        fixed_order=None
+        if orders is None or fixed_row is None
+        else orders[fixed_row].astype(float),
     )
 
 
