@@ -168,7 +168,6 @@ def _mixed(
         share = share_of(low.cost, high.cost, budget)
         points, mix = [low, high], np.array([1 - share, share])
     sets = tuple(oracle.mask(point.arms) for point in points)
-    as_float = lambda row: orders[row].astype(float)  # noqa: E731
     return Optimum(
         relaxed=float(mix @ [point.value for point in points]),
         marginals=mix @ np.array(sets, float),
@@ -180,13 +179,13 @@ def _mixed(
         binding=not slack,
         feasible=feasible,
         exact=True,
-        orders=None
-        if orders is None
-        else tuple(orders[point.arms].astype(float) for point in points),
-        fixed_order=None
-        if orders is None or fixed_row is None
-        else orders[fixed_row].astype(float),
+        orders=_rows(orders, [point.arms for point in points]),
+        fixed_order=None if fixed_row is None else (_rows(orders, [fixed_row]) or [None])[0],
     )
+
+
+def _rows(orders: np.ndarray | None, rows: list) -> tuple[np.ndarray, ...] | None:
+    return None if orders is None else tuple(orders[row].astype(float) for row in rows)
 
 
 def _linear(problem: Problem, mu: np.ndarray, c: np.ndarray, budget: float) -> Optimum:
