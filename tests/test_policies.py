@@ -93,7 +93,7 @@ def chosen(selected):
 def test_cucb_plays_the_largest_upper_bounds():
     past, (n, mean, _) = estimates(np.random.default_rng(0), 5)
     upper = np.minimum(1, mean + 0.7 * np.sqrt(1.5 * np.log(300) / n))
-    state = Learned(jnp.full(16, 300, jnp.int32), past)
+    state = Learned(jnp.full(16, 300, jnp.int32), past, order=jnp.zeros((5, 16)))
     decision = CUCB(alpha_reward=0.7).select(SUC, state, keys(16))
     np.testing.assert_allclose(decision.evidence.bounds.reward_ucb, upper, rtol=1e-5)
     order = np.argsort(-upper, axis=0, kind="stable")[:2]
@@ -141,7 +141,8 @@ def test_omega_ucb_index_is_its_formula():
     past, (n, mean, cost) = estimates(np.random.default_rng(3), 5, squares=True)
     policy = OmegaUCB()
     state = policy.init(SUC)
-    state = state._replace(learned=Learned(jnp.full(16, 300, jnp.int32), past))
+    learned = Learned(jnp.full(16, 300, jnp.int32), past, order=jnp.zeros((5, 16)))
+    state = state._replace(learned=learned)
     bounds = policy.bounds(state)
     z = np.sqrt(2 * 0.25 * np.log(300))
     for got, m, variance, sign in (

@@ -29,38 +29,65 @@ class Learned(NamedTuple):
       round: t, the round to come, int32 `[...]`.
       estimates: counts and sums, `[K, ...]`.
       edges: warm starts of the LP, bool `[K, ...]` pairs; None where none is solved.
+      order: which of equal indices comes first, `[K, ...]`; None where the LP chooses.
     """
 
     round: Array
     estimates: Estimates
     edges: local_server.Edges | None = None
+    order: Array | None = None
 
 
 def start(problem: Problem, lp: bool, squares: bool = False) -> Learned:
     """State before the first round; `lp` when the policy solves the relaxed problem."""
+    none = empty(problem, squares)
+    if not lp:
+        return Learned(jnp.int32(1), none, order=jnp.zeros(problem.num_arms))
     some = jnp.arange(problem.num_arms) < problem.num_selected
-    edges = ((some, some),) * len(reward_model(problem).lp_weights) if lp else None
-    return Learned(jnp.int32(1), empty(problem, squares), edges)
+    return Learned(jnp.int32(1), none, ((some, some),) * len(reward_model(problem).lp_weights))
 
 
 def learn(state: Learned, decision: Decision, feedback: Feedback) -> Learned:
     """State after one more round of feedback."""
-    edges = state.edges if decision.memo is None else decision.memo
-    return Learned(state.round + 1, observe(state.estimates, feedback), edges)
+    state = state._replace(round=state.round + 1, estimates=observe(state.estimates, feedback))
+    if decision.memo is None:
+        return state
+    if state.order is None:
+        return state._replace(edges=decision.memo)
+    return state._replace(order=decision.memo)
 
 
 def by_index(
-    problem: Problem, index: Array, estimates: Estimates, bounds: Bounds, available: Array | None
+    problem: Problem,
+    key: Array,
+    index: Array,
+    state: Learned,
+    bounds: Bounds,
+    available: Array | None,
 ) -> Decision:
-    """Play the N largest indices; with `at_most` only positive ones count."""
+    """Play the N largest indices; with `at_most` only positive ones count.
+
+    Of equal indices (all of them are in the first round, and many while bounds are cut at 1)
+    the cheaper by its mean cost, 0 where none was seen, comes first; then a random order that
+    is drawn once a run, so that no law depends on the order of the columns.
+    """
     if available is not None:
         index = jnp.where(available, index, -jnp.inf)
-    selected = top_n(index, problem.num_selected, positive=problem.at_most)
+    assert state.order is not None
+    drawn = streams.uniforms(own_key(key, 2), problem.num_arms, index.dtype)
+    order = jnp.where(state.round == 1, drawn, state.order)
+    selected = top_n(
+        index,
+        problem.num_selected,
+        positive=problem.at_most,
+        ties=(-state.estimates.means()[1], order),
+    )
     return Decision(
         selected=selected,
         marginals=selected.astype(index.dtype),
-        priority=local_server.cascade_priority(problem, estimates, bounds),
+        priority=local_server.cascade_priority(problem, state.estimates, bounds),
         evidence=Evidence(bounds=bounds),
+        memo=order,
     )
 
 
@@ -115,11 +142,11 @@ def asking_order(priority: Array | None, like: Array) -> Array:
     return jnp.broadcast_to(arms.reshape((-1,) + (1,) * (like.ndim - 1)), like.shape)
 
 
-def cheapest(problem: Problem, costs: Array) -> Array:
+def cheapest(problem: Problem, costs: Array, ties: tuple[Array, ...] = ()) -> Array:
     """The least costly legal set: the N cheapest arms, or none with `at_most`."""
     if problem.at_most:
         return jnp.zeros(costs.shape, bool)
-    return top_n(-costs, problem.num_selected)
+    return top_n(-costs, problem.num_selected, ties=ties)
 
 
 class Purse(NamedTuple):
@@ -156,7 +183,9 @@ def stop_when_spent(
     if horizon is None:
         return decision
     broke = purse.spent.high > problem.budget * horizon - problem.num_selected
-    last = cheapest(problem, costs)
+    learned = purse.learned
+    ties = () if learned.order is None else (-learned.estimates.means()[1], learned.order)
+    last = cheapest(problem, costs, ties)
     return decision._replace(
         selected=jnp.where(broke, last, decision.selected),
         marginals=jnp.where(broke, last, decision.marginals),

@@ -28,6 +28,8 @@ from c2mabv_jax.problem import Problem
 class CUCB(Policy):
     """Combinatorial UCB without a budget: top-N by U, with `at_most` too (every U > 0).
 
+    Costs only decide among equal indices, see `common.by_index`.
+
     Attributes:
       alpha_reward: factor on the radius (for "kl": its square on the level).
       index: "ucb1", sqrt(1.5 ln t / n), or "kl", the largest q with
@@ -59,11 +61,10 @@ class CUCB(Policy):
         self, problem: Problem, state: Learned, key: Array, *, available: Array | None = None
     ) -> Decision:
         """The N largest upper bounds."""
-        del key
         estimates = self._with_first_look(state.estimates)
         upper = self.upper(estimates, state.round)
         bounds = Bounds(upper, jnp.zeros_like(upper))  # it knows nothing of costs
-        return by_index(problem, upper, state.estimates, bounds, available)
+        return by_index(problem, key, upper, state, bounds, available)
 
     def upper(self, estimates: Estimates, t: Array) -> Array:
         """U, `[K, ...]`."""

@@ -69,11 +69,10 @@ class LyapunovQueue(Policy):
         self, problem: Problem, state: QueueState, key: Array, *, available: Array | None = None
     ) -> Decision:
         """The N largest V U_k - Q_t L_k."""
-        del key
         weight = self.weight
         if weight is None:
             weight = jnp.sqrt(state.learned.round.astype(state.queue.dtype))
-        return drift_plus_penalty(problem, self, state, weight, available)
+        return drift_plus_penalty(problem, self, state, key, weight, available)
 
     def update(
         self, problem: Problem, state: QueueState, decision: Decision, feedback: Feedback
@@ -84,9 +83,14 @@ class LyapunovQueue(Policy):
 
 
 def drift_plus_penalty(
-    problem: Problem, policy: Any, state: QueueState, weight: Array, available: Array | None
+    problem: Problem,
+    policy: Any,
+    state: QueueState,
+    key: Array,
+    weight: Array,
+    available: Array | None,
 ) -> Decision:
     """The N largest weight x U_k - Q L_k."""
     bounds = common.c2mabv_bounds(problem, state.learned, policy)
     index = weight * common.additive(problem, bounds.reward_ucb) - state.queue * bounds.cost_lcb
-    return common.by_index(problem, index, state.learned.estimates, bounds, available)
+    return common.by_index(problem, key, index, state.learned, bounds, available)

@@ -64,7 +64,7 @@ class OmegaUCB(Policy):
 
     def bounds(self, state: common.Purse) -> Bounds:
         """Optimistic reward and cost, `[K, ...]`."""
-        t, estimates, _ = state.learned
+        t, estimates = state.learned.round, state.learned.estimates
         (mean, mean_cost), (count, cost_count) = estimates.means(), estimates.counts
         if self.bound == "ucb1":
             widths = [confidence.ucb1_radius(t, n) for n in (count, cost_count)]
@@ -84,10 +84,9 @@ class OmegaUCB(Policy):
         self, problem: Problem, state: common.Purse, key: Array, *, available: Array | None = None
     ) -> Decision:
         """The N largest ratios."""
-        del key
         bounds = self.bounds(state)
         index = bounds.reward_ucb / jnp.maximum(bounds.cost_lcb, common.SMALLEST_COST)
-        decision = common.by_index(problem, index, state.learned.estimates, bounds, available)
+        decision = common.by_index(problem, key, index, state.learned, bounds, available)
         horizon = self.horizon if self.stop else None
         return common.stop_when_spent(problem, state, horizon, bounds.cost_lcb, decision)
 

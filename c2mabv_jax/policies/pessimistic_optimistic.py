@@ -56,9 +56,8 @@ class PessimisticOptimistic(Policy):
         self, problem: Problem, state: QueueState, key: Array, *, available: Array | None = None
     ) -> Decision:
         """The N largest V_t U_k - Q_t L_k."""
-        del key
         weight = self.weight * jnp.sqrt(state.learned.round.astype(state.queue.dtype))
-        return drift_plus_penalty(problem, self, state, weight, available)
+        return drift_plus_penalty(problem, self, state, key, weight, available)
 
     def update(
         self, problem: Problem, state: QueueState, decision: Decision, feedback: Feedback

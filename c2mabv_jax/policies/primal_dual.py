@@ -86,13 +86,12 @@ class PrimalDualBwK(Policy):
         available: Array | None = None,
     ) -> Decision:
         """The N arms with most optimistic reward per weighted optimistic cost."""
-        del key
         bounds = common.c2mabv_bounds(problem, state.purse.learned, self)
         money = self.money_weight(problem, state.excess.high)
         time = problem.budget / problem.num_selected
         price = money * bounds.cost_lcb + (1 - money) * time
         index = bounds.reward_ucb / jnp.maximum(price, common.SMALLEST_COST)
-        decision = common.by_index(problem, index, state.purse.learned.estimates, bounds, available)
+        decision = common.by_index(problem, key, index, state.purse.learned, bounds, available)
         last = self.horizon if self.stop else None
         return common.stop_when_spent(problem, state.purse, last, bounds.cost_lcb, decision)
 

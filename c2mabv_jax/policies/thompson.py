@@ -60,7 +60,7 @@ class ThompsonSampling(Policy):
             index = drawn.reward_ucb
             if self.choice == "ratio":
                 index = index / jnp.maximum(drawn.cost_lcb, common.SMALLEST_COST)
-            decision = common.by_index(problem, index, state.estimates, drawn, available)
+            decision = common.by_index(problem, key, index, state, drawn, available)
         # Draws are not bounds: nobody should count how often they cover the means.
         coins = streams.uniforms(common.own_key(key, 1), 2 * problem.num_arms)
         return decision._replace(
