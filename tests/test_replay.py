@@ -286,7 +286,7 @@ MALFORMED = {
     "no score": ("score|a,cost|a,cost|b\n1,1,1\n", "model 'b' has a cost but no score"),
     "twice in header": (WIDE.replace("score|b", "score|a") + "q,g,1,1,1,1\n", "twice"),
     "two units": ("score|a,score|b,cost_usd|a,cost_cny|b\n1,1,1,1\n", "several units"),
-    "NaN": (WIDE + "q,g,1,nan,1,1\n", "line 2, column 'score|b'"),
+    "no number of its own": (WIDE + "q,g,1,nan,1,1\n", "no row is complete"),
     "infinite cost": (WIDE + "q,g,1,1,inf,1\n", "line 2, column 'cost|a'"),
     "negative cost": (WIDE + "q,g,1,1,-1,1\n", "0 or more"),
     "score above 1": (WIDE + "q,g,1,85,1,1\n", "[0, 1]"),
@@ -297,11 +297,13 @@ MALFORMED = {
     "many fields": (WIDE + "q,g,1,1,1,1,1\n", "7 fields"),
     "open quote": (WIDE + 'q,"g,1,1,1,1\n', "CSV"),
     "stray quote": (WIDE + '"q"x,g,1,1,1,1\n', "CSV"),
-    "huge field": (WIDE + "q," + "g" * 200_000 + ",1,1,1,1\n", "CSV"),
     "all missing": (WIDE + "q,g,1,,1,1\n", "no row is complete"),
     "nameless model": (LONG + "q,,1,1\n", "column 'model'"),
     "nameless query": (LONG + ",a,1,1\n", "column 'query'"),
-    "two groups": ("query,model,score,cost,group\nq,a,1,1,g\nq,b,1,1,h\n", "two groups"),
+    "ids that begin anew": (
+        "query,model,score,cost,group\nq,a,1,1,g\nq,b,1,1,h\n",
+        "2 have 1 of 2",
+    ),
 }
 
 

@@ -1,41 +1,33 @@
-"""Reading logs: a table of query x model with score and cost, from CSV or Parquet.
+"""Logs: what every model scored and cost on every query, from a table in a file.
 
-Two forms. Wide: one row per query, columns `score|MODEL` and `cost|MODEL` (or
-`cost_usd|MODEL`, any unit), optionally `query_id` and `group`. Long: one row per query and
-model, columns query, model, score, cost (or `cost_usd`), optionally group. Whatever is
-wrong with a file is one `LogError` line.
+`tables` reads the file, `columns` says what its columns mean, `cells` what is written in them,
+`prices` what tokens cost; here they become arrays of queries and models. Whatever is wrong
+with a file is one `LogError` line.
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import difflib
 import math
 import os
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from c2mabv_jax.errors import ProblemError
+from c2mabv_jax.environments.cells import MISSING, factorized, numbers
+from c2mabv_jax.environments.columns import ROW_IDS, Cell, Layout, near, understand
+from c2mabv_jax.environments.prices import price_of, read_prices
+from c2mabv_jax.environments.tables import LogError, Table, open_table, printable, short
 
-MISSING = frozenset({"", "na", "n/a", "null", "none"})
-ALIASES = {
-    "query": ("query", "query_id", "prompt_id", "question_id", "sample_id", "id"),
-    "model": ("model", "model_name", "model_id", "llm", "arm"),
-    "score": ("score", "reward", "performance", "quality", "correct"),
-    "cost": ("cost", "total_cost", "price"),
-    "group": ("group", "task", "dataset", "eval_name", "category"),
-}
-_WIDE = re.compile(r"(score|cost)(?:_([A-Za-z]+))?\|(.+)", re.DOTALL)
-_LONG_COST = re.compile(r"(?:total_)?cost_([a-z]+)")
+__all__ = ["Log", "LogError", "LogReport", "read_log"]
 
-
-class LogError(ProblemError):
-    """A log that cannot be read; one line that names file, place and fix."""
+_NAMELESS = MISSING - {"-", "?"}  # no query or model is called that
+FEW_ROWS = 200  # common rows below which a log says little
+TYPICAL = 0.99  # quantile of a model's costs that no single answer moves
+FAR = 3.0  # an answer dearer than this many times the typical one does not set the scale
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +50,12 @@ class LogReport:
       cost_unit: unit of the file's money.
       cost_scale: money per unit of scaled cost.
       score_range, cost_range: smallest and largest among rows kept; cost in money.
+      looks: what the file is, such as "CSV separated by commas".
+      read_as: (meaning, column) pairs; a wide log has patterns such as "score|MODEL".
+      from_means: whether every model has rows of its own instead of common ones.
+      rows_of: complete answers of each model among the chosen groups.
+      dear_cells: answers that cost more than `cost_scale`.
+      notes: what its reader should know, one sentence each.
     """
 
     file: str
@@ -76,6 +74,12 @@ class LogReport:
     cost_scale: float
     score_range: tuple[float, float]
     cost_range: tuple[float, float]
+    looks: str = ""
+    read_as: tuple[tuple[str, str], ...] = ()
+    from_means: bool = False
+    rows_of: tuple[int, ...] = ()
+    dear_cells: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class Log(NamedTuple):
@@ -87,6 +91,9 @@ class Log(NamedTuple):
       query: query ids, `[R]`.
       group: group of each row, `[R]`; empty strings without a group column.
       report: what was read and left out.
+
+    From means, column k holds the answers of model k alone, in its first `rows_of[k]` rows
+    (NaN below), and `query` and `group` are empty.
     """
 
     score: np.ndarray
@@ -94,19 +101,6 @@ class Log(NamedTuple):
     query: tuple[str, ...]
     group: tuple[str, ...]
     report: LogReport
-
-
-class _Sheet(NamedTuple):
-    """Header and numbered lines of a file, before anything is understood."""
-
-    file: str
-    header: list[str]
-    lines: Iterator[tuple[int, Sequence[Any]]]
-
-    def error(self, what: str, line: int | None = None, column: str | None = None) -> LogError:
-        place = "" if line is None else f", line {line}"
-        place += "" if column is None else f", column {_short(column)}"
-        return LogError(" ".join(f"{self.file}{place}: {what}".split()))
 
 
 class _Grid(NamedTuple):
@@ -120,6 +114,17 @@ class _Grid(NamedTuple):
     other_group: int
     duplicates: int
     repeated: int
+    currency: str
+    read_as: tuple[tuple[str, str], ...]
+
+
+class _Wishes(NamedTuple):
+    """What a user asked for: see `read_log`."""
+
+    models: tuple[str, ...] | None
+    groups: tuple[str, ...] | None
+    prices: Any
+    table: dict[str, Any] | None
 
 
 def read_log(
@@ -129,6 +134,11 @@ def read_log(
     on_missing: str = "drop",
     cost_scale: float | None = None,
     cost_unit: str | None = None,
+    *,
+    columns: str | Mapping[str, str] | None = None,
+    prices: str | os.PathLike[str] | None = None,
+    from_means: bool = False,
+    min_rows: int = 1,
 ) -> Log:
     """Read a log; arguments as in `replay`.
 
@@ -137,393 +147,481 @@ def read_log(
     """
     if on_missing not in ("drop", "error"):
         raise LogError(f"on_missing = {on_missing!r}: choose drop or error")
-    groups = (group,) if isinstance(group, str) else None if group is None else tuple(group)
-    if isinstance(models, str):
-        models = (models,)
-    with _Source(path) as sheet:
-        wide = _wide_columns(sheet)
-        if wide is not None:
-            form, (known, unit, columns) = "wide", wide
-            chosen = _choose(sheet, models, known, "models")
-            grid = _read_wide(sheet, chosen, columns, groups)
-        else:
-            form = "long"
-            chosen, known, unit, grid = _read_long(sheet, models, groups)
-        return _finish(sheet, form, chosen, known, grid, on_missing, cost_scale, cost_unit or unit)
+    wishes = _Wishes(
+        models=(models,) if isinstance(models, str) else None if models is None else tuple(models),
+        groups=(group,) if isinstance(group, str) else None if group is None else tuple(group),
+        prices=prices,
+        table=None if prices is None else read_prices(prices),
+    )
+    table = open_table(path)
+    layout = understand(table, columns, priced=prices is not None)
+    if wishes.groups is not None and layout.group is None:
+        raise table.error(
+            "group: the log has no column 'group'; leave the option out, or name the column with "
+            "--columns group=..."
+        )
+    if wishes.groups is not None and not wishes.groups:
+        raise table.error("group: none chosen; name at least one")
+    if layout.form == "wide":
+        known = list(layout.cells)
+        chosen = _choose(table, wishes.models, known)
+        grid = _read_wide(table, layout, chosen, wishes)
+    else:
+        chosen, known, grid = _read_long(table, layout, wishes)
+    if not grid.rows_read:
+        raise table.error("no rows; give at least one query")
+    unit = cost_unit or _unit(table, layout.unit, grid.currency, prices is not None)
+    counted = _Counted(table, layout, chosen, known, grid, unit, min_rows)
+    return counted.own(cost_scale) if from_means else counted.common(on_missing, cost_scale)
 
 
-class _Source:
-    """Opens a file as a sheet, and turns whatever goes wrong in reading it into a LogError."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        try:
-            self.path = os.fspath(path)
-        except TypeError:
-            raise LogError(f"path = {path!r}: give the path of a CSV or Parquet file") from None
-        self.file = _printable(str(self.path))
-        self.stream: Any = None
-        self.reader: Any = None
-
-    def __enter__(self) -> _Sheet:
-        try:
-            if str(self.path).lower().endswith((".parquet", ".pq")):
-                return self._parquet()
-            return self._text()
-        except BaseException as error:
-            self.__exit__(type(error), error, None)
-            raise
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if self.stream is not None:
-            self.stream.close()
-        line = f", line {self.reader.line_num + 1}" if self.reader is not None else ""
-        what = None
-        if isinstance(error, UnicodeDecodeError):
-            what = f"not UTF-8 text (byte {error.start}); save it as UTF-8 CSV"
-        elif isinstance(error, csv.Error):
-            what = f"not a CSV table ({error}); check quotes and field sizes"
-        elif isinstance(error, OSError):
-            what, line = f"{error.strerror or error}; give a readable CSV or Parquet file", ""
-        elif isinstance(error, ValueError) and not isinstance(error, LogError):
-            what = f"cannot be read ({error}); give a CSV or Parquet file"
-        if what is not None:
-            raise LogError(" ".join(f"{self.file}{line}: {what}".split())) from None
-
-    def _text(self) -> _Sheet:
-        self.stream = open(self.path, encoding="utf-8-sig", newline="")  # noqa: SIM115
-        delimiter = "\t" if str(self.path).lower().endswith(".tsv") else ","
-        self.reader = csv.reader(self.stream, delimiter=delimiter, strict=True)
-        header = next((row for row in self.reader if row), None)
-        if header is None:
-            raise LogError(f"{self.file}: empty file; give a header line and one row per query")
-        lines = ((self.reader.line_num, row) for row in self.reader if row)
-        return _check_header(_Sheet(self.file, [name.strip() for name in header], lines))
-
-    def _parquet(self) -> _Sheet:
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ImportError:
-            raise LogError(
-                f"{self.file}: reading Parquet needs pyarrow; pip install c2mabv_jax[logs]"
-            ) from None
-        try:
-            with open(self.path, "rb") as stream:
-                table = pyarrow.parquet.read_table(stream)
-            columns = [column.to_pylist() for column in table.columns]
-        except pyarrow.ArrowException as error:
-            raise LogError(
-                " ".join(f"{self.file}: not a Parquet table ({error}); check the file".split())
-            ) from None
-        lines = enumerate(zip(*columns, strict=True), start=1)
-        return _check_header(_Sheet(self.file, [str(n).strip() for n in table.schema.names], lines))
-
-
-def _check_header(sheet: _Sheet) -> _Sheet:
-    seen = set()
-    for name in sheet.header:
-        if name in seen:
-            raise sheet.error("occurs twice in the header; name each column once", column=name)
-        seen.add(name)
-    return sheet
-
-
-def _wide_columns(sheet: _Sheet) -> tuple[list[str], str, dict[str, dict[str, int]]] | None:
-    """Models in file order, money unit, and column indices; None for a long log."""
-    columns: dict[str, dict[str, int]] = {"score": {}, "cost": {}}
-    units = set()
-    for index, name in enumerate(sheet.header):
-        match = _WIDE.fullmatch(name)
-        if match is None or (match[1] == "score" and match[2]):
-            continue
-        kind, unit, model = match.groups()
-        if model in columns[kind]:
-            raise sheet.error("this model has two such columns; keep one", column=name)
-        columns[kind][model] = index
-        if kind == "cost":
-            units.add(unit.lower() if unit else "")
-    if not columns["score"] and not columns["cost"]:
-        return None
-    for kind, other in (("score", "cost"), ("cost", "score")):
-        lacking = [model for model in columns[other] if model not in columns[kind]]
-        if lacking:
-            raise sheet.error(
-                f"model {_short(lacking[0])} has a {other} but no {kind}; "
-                f"add a column {_short(kind + '|' + lacking[0])}"
-            )
-    if len(units) > 1:
-        raise sheet.error(f"costs in several units ({', '.join(sorted(units))}); use one")
-    return list(columns["score"]), _unit(units.pop()), columns
-
-
-def _find(sheet: _Sheet, role: str) -> int | None:
-    lower = [name.lower() for name in sheet.header]
-    for alias in ALIASES[role]:
-        if alias in lower:
-            return lower.index(alias)
-    return None
-
-
-def _read_wide(
-    sheet: _Sheet,
-    chosen: Sequence[str],
-    columns: dict[str, dict[str, int]],
-    groups: tuple[str, ...] | None,
-) -> _Grid:
-    query_at, group_at = _find(sheet, "query"), _group_column(sheet, groups)
-    query: list[str] = []
-    group: list[str] = []
-    score: list[list[float]] = []
-    cost: list[list[float]] = []
-    seen: set[str] = set()
-    rows_read = repeated = 0
-    all_groups: dict[str, None] = {}
-    for line, row in _rows(sheet):
-        rows_read += 1
-        name = "" if group_at is None else str(row[group_at]).strip()
-        all_groups[name] = None
-        if groups is not None and name not in groups:
-            continue
-        query.append(str(rows_read) if query_at is None else str(row[query_at]).strip())
-        repeated += query[-1] in seen
-        seen.add(query[-1])
-        group.append(name)
-        for kind, values in (("score", score), ("cost", cost)):
-            at = columns[kind]
-            values.append([_number(sheet, line, at[m], row[at[m]], kind) for m in chosen])
-    _known_groups(sheet, groups, all_groups)
-    shape = (len(query), len(chosen))
+def _read_wide(table: Table, layout: Layout, chosen: Sequence[str], wishes: _Wishes) -> _Grid:
+    cells = [layout.cells[model] for model in chosen]
+    names = [layout.query[0] if layout.query else None, layout.group]
+    wanted = [name for name in names if name] + [n for cell in cells for n in _columns(cell)]
+    frame = table.read(list(dict.fromkeys(wanted)))
+    rows_read = len(frame)
+    place = np.arange(rows_read)
+    group = _texts(frame[layout.group]) if layout.group else np.full(rows_read, "", object)
+    if wishes.groups is not None and rows_read:
+        _known_groups(table, wishes.groups, list(dict.fromkeys(group)))
+        place = np.flatnonzero(np.isin(group, wishes.groups))
+    frame, group = frame.iloc[place], group[place]
+    if layout.query:
+        query = _texts(frame[layout.query[0]]).tolist()
+    else:
+        query = [str(row + 1) for row in place]
+    price = price_of(wishes.table, chosen, wishes.prices) if wishes.table is not None else {}
+    score = np.empty((len(frame), len(chosen)))
+    cost = np.empty((len(frame), len(chosen)))
+    signs = set()
+    for k, (model, cell) in enumerate(zip(chosen, cells, strict=True)):
+        rates = np.tile(price[model], (len(frame), 1)) if price else None
+        score[:, k], cost[:, k], sign = _values(table, frame, cell, rates)
+        signs.add(sign)
+    first = layout.cells[chosen[0]]
+    pattern = [
+        (role, name.replace(chosen[0], "MODEL")) for role, name in _roles(first, bool(price))
+    ]
+    named = [("query", names[0]), ("group", names[1])]
     return _Grid(
-        np.array(score, np.float64).reshape(shape),
-        np.array(cost, np.float64).reshape(shape),
+        score,
+        cost,
         query,
-        group,
+        group.tolist(),
         rows_read,
-        rows_read - len(query),
+        rows_read - len(frame),
         0,
-        repeated,
+        len(query) - len(set(query)),
+        _one_sign(table, signs),
+        tuple((role, name) for role, name in [*named, *pattern] if name),
     )
 
 
 def _read_long(
-    sheet: _Sheet, models: Sequence[str] | None, groups: tuple[str, ...] | None
-) -> tuple[tuple[str, ...], list[str], str, _Grid]:
-    at = {role: _find(sheet, role) for role in ("query", "model", "score", "cost")}
-    unit = ""
-    if at["cost"] is None:
-        for index, name in enumerate(sheet.header):
-            match = _LONG_COST.fullmatch(name.lower())
-            if match:
-                at["cost"], unit = index, match[1]
-                break
-    lacking = [role for role, index in at.items() if index is None]
-    if lacking:
-        raise sheet.error(
-            f"no column {lacking[0]!r}; give columns score|MODEL and cost|MODEL (wide), "
-            "or query, model, score, cost (long); a unit may follow: cost_usd"
-        )
-    query_at, model_at, score_at, cost_at = (int(i) for i in at.values() if i is not None)
-    group_at = _group_column(sheet, groups)
-    rows: dict[str, int] = {}
-    group: list[str] = []
-    known: dict[str, int] = {}
-    cells: dict[tuple[int, int], tuple[float, float]] = {}
-    duplicates = 0
-    for line, row in _rows(sheet):
-        query, model = str(row[query_at]).strip(), str(row[model_at]).strip()
-        for value, index in ((query, query_at), (model, model_at)):
-            if row[index] is None or value.lower() in MISSING:
-                raise sheet.error("missing; name it", line, sheet.header[index])
-        name = "" if group_at is None else str(row[group_at]).strip()
-        r = rows.setdefault(query, len(rows))
-        if r == len(group):
-            group.append(name)
-        elif group[r] != name:
-            raise sheet.error(
-                f"query {_short(query)} is in two groups ({_short(group[r])}, {_short(name)}); "
-                "give one",
-                line,
-            )
-        k = known.setdefault(model, len(known))
-        if models is not None and model not in models:
-            continue
-        cell = (
-            _number(sheet, line, score_at, row[score_at], "score"),
-            _number(sheet, line, cost_at, row[cost_at], "cost"),
-        )
-        before = cells.setdefault((r, k), cell)
-        if before is not cell:
-            same = all(a == b or (a != a and b != b) for a, b in zip(before, cell, strict=True))
-            if not same:
-                raise sheet.error(
-                    f"query {_short(query)} and model {_short(model)} occur twice with "
-                    "different values; keep one",
-                    line,
-                )
-            duplicates += 1
-    if not rows:
-        raise sheet.error("no rows; give at least one query")
-    chosen = _choose(sheet, models, list(known), "models")
-    _known_groups(sheet, groups, dict.fromkeys(group))
-    place = {known[model]: k for k, model in enumerate(chosen)}
-    values = np.full((2, len(rows), len(chosen)), np.nan)
-    for (r, k), cell in cells.items():
-        values[:, r, place[k]] = cell
-    keep = [r for r in range(len(rows)) if groups is None or group[r] in groups]
-    ids = list(rows)
+    table: Table, layout: Layout, wishes: _Wishes
+) -> tuple[tuple[str, ...], list[str], _Grid]:
+    assert layout.model is not None
+    cell = layout.cells[""]
+    wanted = [*layout.query, layout.model, layout.group, *_columns(cell)]
+    frame = table.read(list(dict.fromkeys(name for name in wanted if name)))
+    if frame.empty:
+        raise table.error("no rows; give at least one query")
+    model = _texts(frame[layout.model])
+    query_column, group_column = _identify(frame, layout, model)
+    query = _texts(frame[query_column])
+    for column, values in ((query_column, query), (layout.model, model)):
+        nameless = np.isin(np.char.lower(values.astype(str)), list(_NAMELESS))
+        if nameless.any():
+            raise table.error("missing; name it", frame.index[int(np.argmax(nameless))], column)
+    group = _texts(frame[group_column]) if group_column else np.full(len(frame), "", object)
+    known = list(dict.fromkeys(model))
+    chosen = _choose(table, wishes.models, known)
+    row = _numbered(group, query)  # ids may begin anew in every group
+    first = np.unique(row, return_index=True)[1]
+    ids, groups = query[first], group[first]
+    if wishes.groups is not None:
+        _known_groups(table, wishes.groups, list(dict.fromkeys(group)))
+    mine = np.isin(model, chosen)
+    if wishes.groups is not None:
+        mine &= np.isin(group, wishes.groups)
+    frame, row, model = frame[mine], row[mine], model[mine]
+    places = {name: k for k, name in enumerate(chosen)}
+    arm = np.array([places[name] for name in model], int)
+    rates = None
+    if wishes.table is not None:
+        price = price_of(wishes.table, chosen, wishes.prices)
+        rates = np.array([price[name] for name in chosen])[arm]
+    score, cost, sign = _values(table, frame, cell, rates)
+    new = _first_of_each(table, frame, row, arm, score, cost, ids, chosen)
+    values = np.full((2, len(ids), len(chosen)), np.nan)
+    values[:, row[new], arm[new]] = score[new], cost[new]
+    keep = np.ones(len(ids), bool)
+    if wishes.groups is not None:
+        keep = np.isin(groups, wishes.groups)
+    named = [("query", query_column), ("model", layout.model), ("group", group_column)]
     grid = _Grid(
         values[0, keep],
         values[1, keep],
-        [ids[r] for r in keep],
-        [group[r] for r in keep],
-        len(rows),
-        len(rows) - len(keep),
-        duplicates,
+        ids[keep].tolist(),
+        groups[keep].tolist(),
+        len(ids),
+        len(ids) - int(keep.sum()),
+        len(frame) - int(new.sum()),
         0,
+        sign,
+        tuple((role, name) for role, name in [*named, *_roles(cell, rates is not None)] if name),
     )
-    return chosen, list(known), _unit(unit), grid
+    return chosen, known, grid
 
 
-def _finish(
-    sheet: _Sheet,
-    form: str,
+def _identify(frame: pd.DataFrame, layout: Layout, model: np.ndarray) -> tuple[str, str | None]:
+    """The columns of queries and groups of a long table.
+
+    An id that numbers rows, so that no two models share one, identifies no query where another
+    column does. A `task_id` (or another such id) under which a model answers several times
+    names a group of queries.
+    """
+    group = layout.group
+    for name in layout.query[:-1]:
+        key = [_texts(frame[name]), *([_texts(frame[group])] if group else [])]
+        numbers_rows = _distinct(*key) == len(frame) and len(set(model)) > 1
+        pairs = _distinct(*key, model)
+        many = _plain(name) in ROW_IDS and pairs < len(frame)
+        if many:
+            after = layout.query[layout.query.index(name) + 1]
+            many = _distinct(_texts(frame[after]), *key[1:], model) > pairs
+        if many and group is None and _plain(name) == "task_id":
+            group = name
+        if not numbers_rows and not many:
+            return name, group
+    shared = _distinct(_texts(frame[layout.query[-1]])) < len(frame)
+    return (layout.query[-1] if shared or len(set(model)) == 1 else layout.query[0]), group
+
+
+def _numbered(*columns: np.ndarray) -> np.ndarray:
+    """Rows that agree in all columns by one number, in order of appearance."""
+    code = np.zeros(len(columns[0]), int)
+    for column in columns:
+        more, distinct = pd.factorize(column)
+        code = pd.factorize(code * len(distinct) + more)[0]
+    return code
+
+
+def _distinct(*columns: np.ndarray) -> int:
+    return int(_numbered(*columns).max(initial=-1)) + 1
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower()
+
+
+def _first_of_each(
+    table: Table,
+    frame: pd.DataFrame,
+    row: np.ndarray,
+    arm: np.ndarray,
+    score: np.ndarray,
+    cost: np.ndarray,
+    ids: np.ndarray,
     chosen: Sequence[str],
-    known: Sequence[str],
-    grid: _Grid,
-    on_missing: str,
-    cost_scale: float | None,
-    unit: str,
-) -> Log:
-    if not grid.rows_read:
-        raise sheet.error("no rows; give at least one query")
-    missing = np.isnan(grid.score).sum() + np.isnan(grid.cost).sum()
-    lacks = np.isnan(grid.score) | np.isnan(grid.cost)
-    whole = ~lacks.any(axis=1)
-    if missing and (on_missing == "error" or not whole.any()):
-        r, k = (int(i) for i in np.argwhere(lacks)[0])
-        why = "no row is complete" if not whole.any() else "a cell is missing"
-        raise sheet.error(
-            f"{why}: query {_short(grid.query[r])} has no score or cost of model "
-            f"{_short(chosen[k])}; fill it in, choose other models, or allow rows to be dropped"
-        )
-    if not whole.any():
-        raise sheet.error("no rows in the chosen group; choose another")
-    score, cost = grid.score[whole], grid.cost[whole]
-    largest = float(cost.max())
-    if cost_scale is None:
-        cost_scale = largest if largest > 0 else 1.0
-    try:
-        cost_scale = float(cost_scale)
-    except (TypeError, ValueError):
-        raise LogError(f"cost_scale = {cost_scale!r}: give a number") from None
-    if not (math.isfinite(cost_scale) and cost_scale > 0 and cost_scale >= largest):
-        raise sheet.error(
-            f"cost_scale = {cost_scale!r}: the dearest answer costs {largest!r}; "
-            "give a finite number above 0 and at least that"
-        )
-    group = [name for name, kept in zip(grid.group, whole, strict=True) if kept]
-    counts = Counter(name for name in group if name)  # in order of appearance
-    report = LogReport(
-        file=sheet.file,
-        form=form,
-        rows_read=grid.rows_read,
-        rows_kept=int(whole.sum()),
-        rows_other_group=grid.other_group,
-        rows_missing=int((~whole).sum()),
-        missing_cells=int(missing),
-        duplicate_cells=grid.duplicates,
-        repeated_queries=grid.repeated,
-        models=tuple(chosen),
-        other_models=tuple(model for model in known if model not in chosen),
-        groups=tuple(counts.items()),
-        cost_unit=unit,
-        cost_scale=cost_scale,
-        score_range=(float(score.min()), float(score.max())),
-        cost_range=(float(cost.min()), largest),
-    )
-    query = tuple(name for name, kept in zip(grid.query, whole, strict=True) if kept)
-    return Log(score, cost, query, tuple(group), report)
-
-
-def _rows(sheet: _Sheet) -> Iterator[tuple[int, Sequence[Any]]]:
-    width = len(sheet.header)
-    for line, row in sheet.lines:
-        if len(row) != width:
-            raise sheet.error(
-                f"{len(row)} fields, but the header has {width}; give every column a value", line
+) -> np.ndarray:
+    """Which lines are the first of their query and model; the others must say the same."""
+    code = row * len(chosen) + arm
+    _, first, which = np.unique(code, return_index=True, return_inverse=True)
+    leader = first[which]
+    for values in (score, cost):
+        other = ~((values == values[leader]) | (np.isnan(values) & np.isnan(values[leader])))
+        if other.any():
+            at = int(np.argmax(other))
+            raise table.error(
+                f"query {short(ids[row[at]])} and model {short(chosen[arm[at]])} occur "
+                "twice with different values; keep one, or name the column that tells queries "
+                "apart with --columns query=...",
+                frame.index[at],
             )
-        yield line, row
+    return leader == np.arange(len(code))
 
 
-def _number(sheet: _Sheet, line: int, index: int, cell: Any, kind: str) -> float:
-    """A score in [0, 1] or a cost of 0 or more; NaN where the cell is missing."""
-    if cell is None or (isinstance(cell, str) and cell.strip().lower() in MISSING):
-        return math.nan
+def _columns(cell: Cell) -> list[str]:
+    return [cell.score, *cell.cost, *(cell.tokens or ())]
+
+
+def _roles(cell: Cell, priced: bool) -> list[tuple[str, str]]:
+    tokens = cell.tokens or ("", "")
+    cost = [("tokens", " + ".join(tokens))] if priced else [("cost", " + ".join(cell.cost))]
+    return [("score", cell.score), *cost]
+
+
+def _values(
+    table: Table, frame: pd.DataFrame, cell: Cell, rates: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Scores, costs and the currency written beside them; `rates` `[rows, 2]` price tokens."""
+    score = numbers(table, frame[cell.score], "score").values
+    if rates is not None:
+        assert cell.tokens is not None
+        counts = [numbers(table, frame[name], "tokens").values for name in cell.tokens]
+        return score, counts[0] * rates[:, 0] + counts[1] * rates[:, 1], ""
+    parts = [numbers(table, frame[name], "cost") for name in cell.cost]
+    cost = np.sum([part.values for part in parts], axis=0)
+    return score, cost, _one_sign(table, {part.currency for part in parts})
+
+
+def _one_sign(table: Table, signs: set[str]) -> str:
+    signs = signs - {""}
+    if len(signs) > 1:
+        raise table.error(f"costs in several currencies ({', '.join(sorted(signs))}); use one")
+    return min(signs, default="")
+
+
+def _unit(table: Table, named: str, written: str, priced: bool) -> str:
+    """Unit of money, by the name of the column or the sign in its cells."""
+    if priced:
+        return "USD/query"
+    if named and written and named.upper() != written:
+        raise table.error(f"costs in {written}, but the column is named {named}; use one")
+    return f"{named.upper() or written or 'cost'}/query"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Counted:
+    """A grid with all that a report tells about it."""
+
+    table: Table
+    layout: Layout
+    chosen: tuple[str, ...]
+    known: list[str]
+    grid: _Grid
+    unit: str
+    min_rows: int
+
+    def common(self, on_missing: str, cost_scale: float | None) -> Log:
+        """The queries that every chosen model answered."""
+        grid = self.grid
+        lacks = np.isnan(grid.score) | np.isnan(grid.cost)
+        whole = ~lacks.any(axis=1)
+        if not len(whole):
+            raise self.table.error("no rows in the chosen group; choose another")
+        if lacks.any() and on_missing == "error":
+            r, k = (int(i) for i in np.argwhere(lacks)[0])
+            raise self.table.error(
+                f"a cell is missing: query {short(grid.query[r])} has no score or cost of model "
+                f"{short(self.chosen[k])}; fill it in, choose other models, or allow rows to be "
+                "dropped"
+            )
+        kept = int(whole.sum())
+        if not kept or kept < self.min_rows:
+            raise self.table.error(self.too_few(lacks, kept))
+        notes = []
+        if kept < FEW_ROWS or lacks.any():
+            notes += self.few(lacks, kept)
+        score, cost = grid.score[whole], grid.cost[whole]
+        group = tuple(name for name, keep in zip(grid.group, whole, strict=True) if keep)
+        query = tuple(name for name, keep in zip(grid.query, whole, strict=True) if keep)
+        return Log(score, cost, query, group, self.report(score, cost, group, cost_scale, notes))
+
+    def own(self, cost_scale: float | None) -> Log:
+        """Every model's own answers, whoever else was asked."""
+        whole = ~(np.isnan(self.grid.score) | np.isnan(self.grid.cost))
+        rows = whole.sum(axis=0)
+        for model, count in zip(self.chosen, rows.tolist(), strict=True):
+            if count < max(self.min_rows, 1):
+                raise self.table.error(
+                    f"model {short(model)} has {count} complete answers; leave it out with "
+                    f"--models, or lower --min-rows (now {self.min_rows})"
+                )
+        score = np.full((rows.max(), len(rows)), np.nan)
+        cost = score.copy()
+        for k, count in enumerate(rows):
+            score[:count, k] = self.grid.score[whole[:, k], k]
+            cost[:count, k] = self.grid.cost[whole[:, k], k]
+        group = tuple(
+            name for name, some in zip(self.grid.group, whole.any(axis=1), strict=True) if some
+        )
+        notes = [
+            "drawn from each model's own answers, independently of the other models (--from-means)"
+            ": how models fail together is not in it, and if they were asked about different "
+            "queries, they are compared on different queries"
+        ]
+        if rows.min() < FEW_ROWS:
+            k = int(rows.argmin())
+            notes.append(f"{self.chosen[k]} has only {rows[k]} answers; its figures are vague")
+        report = dataclasses.replace(
+            self.report(score, cost, group, cost_scale, notes),
+            from_means=True,
+            rows_kept=len(group),
+            rows_missing=len(whole) - len(group),
+        )
+        return Log(score, cost, (), (), report)
+
+    def few(self, lacks: np.ndarray, kept: int) -> list[str]:
+        """What to know about dropped and few rows."""
+        said = []
+        total = len(lacks)
+        lost, rest, gain = _costly(lacks, self.chosen)
+        if lost and gain > 1.1 * kept:
+            said.append(
+                f"{kept:,} of {total:,} queries have an answer of every model; without "
+                f"{', '.join(lost)} there are {gain:,}: --models {_quoted(rest)}"
+            )
+        if kept < FEW_ROWS:
+            said.append(f"{kept:,} queries are few (under {FEW_ROWS}); take figures as rough")
+        return said
+
+    def too_few(self, lacks: np.ndarray, kept: int) -> str:
+        """Why too few rows are left, and what to do."""
+        answers = Counter((~lacks).sum(axis=1).tolist())
+        most = ", ".join(f"{n:,} have {k}" for k, n in sorted(answers.items()))
+        total, num = len(lacks), len(self.chosen)
+        if not lacks.any():
+            return (
+                f"{kept} queries, too few to say anything; give more, or go on with "
+                f"--min-rows {kept}"
+            )
+        lost, rest, gain = _costly(lacks, self.chosen)
+        ways = []
+        if lost and gain > max(kept, self.min_rows - 1) and len(rest) > 1:
+            who = ", ".join(
+                f"{short(m)} answered {total - int(lacks[:, self.chosen.index(m)].sum()):,}"
+                for m in lost
+            )
+            ways.append(f"--models {_quoted(rest)} keeps {gain:,} ({who})")
+        ways.append("--from-means draws from each model's own answers")
+        if kept:
+            ways.append(f"--min-rows {kept} goes on")
+        start = (
+            "no row is complete" if not kept else f"only {kept:,} of {total:,} rows are complete"
+        )
+        return (
+            f"{start}: each query needs an answer of every model, with score and cost; of "
+            f"{total:,} queries {most} of {num}. {'; '.join(ways)}"
+        )
+
+    def report(
+        self,
+        score: np.ndarray,
+        cost: np.ndarray,
+        group: tuple[str, ...],
+        cost_scale: float | None,
+        notes: list[str],
+    ) -> LogReport:
+        grid, chosen = self.grid, self.chosen
+        scale = _cost_scale(self.table, cost, cost_scale)
+        dear = int((cost > scale).sum())
+        if dear:
+            notes = [*notes, self.dear(cost, scale, dear)]
+        if self.layout.left_out:
+            left = ", ".join(self.layout.left_out)
+            notes = [*notes, f"not read, for want of a score or a cost: {left}"]
+        if grid.duplicates:
+            notes = [
+                *notes,
+                f"{grid.duplicates:,} lines repeat another one and were merged with it",
+            ]
+        lacks = np.isnan(grid.score) | np.isnan(grid.cost)
+        answered = (~lacks).sum(axis=0)
+        return LogReport(
+            file=self.table.file,
+            form=self.layout.form,
+            rows_read=grid.rows_read,
+            rows_kept=len(score),
+            rows_other_group=grid.other_group,
+            rows_missing=len(lacks) - len(score),
+            missing_cells=int(np.isnan(grid.score).sum() + np.isnan(grid.cost).sum()),
+            duplicate_cells=grid.duplicates,
+            repeated_queries=grid.repeated,
+            models=chosen,
+            other_models=tuple(model for model in self.known if model not in chosen),
+            groups=tuple(Counter(name for name in group if name).items()),  # as they appear
+            cost_unit=self.unit,
+            cost_scale=scale,
+            score_range=(float(np.nanmin(score)), float(np.nanmax(score))),
+            cost_range=(float(np.nanmin(cost)), float(np.nanmax(cost))),
+            looks=self.table.looks,
+            read_as=grid.read_as,
+            rows_of=tuple(int(n) for n in answered),
+            dear_cells=dear,
+            notes=tuple(notes),
+        )
+
+    def dear(self, cost: np.ndarray, scale: float, number: int) -> str:
+        largest = float(np.nanmax(cost))
+        k = int(np.nanargmax(cost) % cost.shape[1])
+        many = "1 answer costs" if number == 1 else f"{number:,} answers cost"
+        return (
+            f"{many} more than the scale of costs, {scale:.3g} (the dearest {largest:.3g}, of "
+            f"{self.chosen[k]}); they are billed and learned in full, but confidence bounds are "
+            f"proven only for costs below the scale: --cost-scale {largest:.4g} would bound all"
+        )
+
+
+def _costly(lacks: np.ndarray, models: Sequence[str]) -> tuple[list[str], list[str], int]:
+    """Models without which most rows are whole: those, the others, and how many rows then."""
+    best: tuple[list[str], list[str], int] = ([], list(models), int((~lacks.any(axis=1)).sum()))
+    rest = list(range(len(models)))
+    while len(rest) > 2:
+        rest.remove(max(rest, key=lambda k: lacks[:, k].sum()))
+        rows = int((~lacks[:, rest].any(axis=1)).sum())
+        if rows > 1.1 * best[2]:
+            lost = [model for k, model in enumerate(models) if k not in rest]
+            best = (lost, [models[k] for k in rest], rows)
+    return best
+
+
+def _cost_scale(table: Table, cost: np.ndarray, given: float | None) -> float:
+    """Money per unit of scaled cost: the largest cost, a few far dearer answers set aside.
+
+    Radii are as wide as the scale, so a single dear answer would make every policy that trusts
+    its bounds blind to costs. Far dearer is more than `FAR` times the `TYPICAL` quantile of the
+    dearest model. No mean may exceed the scale.
+    """
+    means = np.nanmean(cost, axis=0)
+    least = float(means.max())
+    if given is None:
+        largest = float(np.nanmax(cost))
+        typical = float(np.nanquantile(cost, TYPICAL, axis=0, method="lower").max())
+        ordinary = cost[cost <= FAR * typical]
+        if typical > 0 and largest > FAR * typical:
+            largest = max(float(ordinary.max()), least)
+        return largest if largest > 0 else 1.0
     try:
-        if isinstance(cell, str) and "_" in cell:  # Python reads 1_0 as ten
-            raise ValueError
-        value = float(cell)
-    except (TypeError, ValueError, OverflowError):
-        raise sheet.error(
-            f"{_short(cell)} is not a number; give one, or leave the cell empty",
-            line,
-            sheet.header[index],
-        ) from None
-    if kind == "score" and not 0 <= value <= 1:
-        fix = "scores lie in [0, 1]; divide by the largest possible score"
-    elif kind == "cost" and not 0 <= value < math.inf:
-        fix = "costs are finite and 0 or more; correct it"
-    else:
-        return value
-    if math.isnan(value):
-        fix = "not a number; leave the cell empty if the value is missing"
-    raise sheet.error(f"{_short(cell)}: {fix}", line, sheet.header[index])
+        scale = float(given)
+    except (TypeError, ValueError):
+        raise LogError(f"cost_scale = {given!r}: give a number") from None
+    if not (math.isfinite(scale) and scale > 0 and scale >= least):
+        raise table.error(
+            f"cost_scale = {scale!r}: the dearest model costs {least!r} on average; give a finite "
+            "number above 0 and at least that"
+        )
+    return scale
 
 
-def _choose(
-    sheet: _Sheet, wanted: Sequence[str] | None, known: list[str], field: str
-) -> tuple[str, ...]:
+def _choose(table: Table, wanted: Sequence[str] | None, known: list[str]) -> tuple[str, ...]:
     chosen = tuple(known) if wanted is None else tuple(wanted)
     if not chosen:
-        raise sheet.error(f"{field}: none chosen; name at least one")
+        raise table.error("models: none chosen; name at least one")
     for name in chosen:
         if name not in known:
-            raise sheet.error(f"{field}: no {_short(name)} in the log{_near(name, known)}")
+            raise table.error(f"models: no {short(name)} in the log{near(name, known)}")
     if len(set(chosen)) < len(chosen):
-        raise sheet.error(f"{field}: a name is given twice; give each once")
+        raise table.error("models: a name is given twice; give each once")
     return chosen
 
 
-def _group_column(sheet: _Sheet, groups: tuple[str, ...] | None) -> int | None:
-    index = _find(sheet, "group")
-    if groups is not None and index is None:
-        raise sheet.error("group: the log has no column 'group'; leave the option out")
-    if groups is not None and not groups:
-        raise sheet.error("group: none chosen; name at least one")
-    return index
-
-
-def _known_groups(sheet: _Sheet, groups: tuple[str, ...] | None, known: dict[str, None]) -> None:
-    for name in groups or ():
+def _known_groups(table: Table, groups: Sequence[str], known: list[str]) -> None:
+    for name in groups:
         if name not in known:
-            raise sheet.error(f"group: no {_short(name)} in the log{_near(name, list(known))}")
+            raise table.error(f"group: no {short(name)} in the log{near(name, known)}")
 
 
-def _near(name: Any, known: Iterable[str]) -> str:
-    known = list(known)
-    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
-    listed = ", ".join(_short(n) for n in (near or known[:8]))
-    return f"; did you mean {listed}?" if near else f"; it has {listed}"
+def _texts(cells: pd.Series) -> np.ndarray:
+    """Names in cells, as text without spaces around it; missing ones are empty."""
+    codes, distinct = factorized(cells)
+    names = np.array([*(str(cell).strip() for cell in distinct), ""], dtype=object)
+    return names[codes]
 
 
-def _unit(unit: str) -> str:
-    return f"{unit.upper() or 'cost'}/query"
-
-
-def _printable(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else "?" for c in text).split())
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:56]}...{text[0]}"
+def _quoted(names: Iterable[str]) -> str:
+    """Names as `--models` takes them."""
+    text = ",".join(f'"{name}"' if "," in name else name for name in names)
+    return f"'{printable(text)}'" if set(text) & set("\"' |()&;$") else text

@@ -1,14 +1,15 @@
 """Replay of logs: one round is one query, with every model's score and cost as logged.
 
 Whole rows are replayed. Scores of different models on one query are strongly correlated,
-and drawing models independently would overstate "any win" and understate "all in".
+and drawing models independently would overstate "any win" and understate "all in". Where a log
+has no common queries, its user may ask for just that, knowingly: `OwnAnswers`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import jax.numpy as jnp
@@ -40,8 +41,9 @@ class Replay(Environment):
     Attributes:
       score: float32 `[K, R]`, in [0, 1]. Arms first, because gathering columns for a batch
         of rounds then writes the layout that is wanted.
-      scaled_cost: float32 `[K, R]`, in [0, 1].
-      mean_reward, mean_cost: means over rows, float64 `[K]` (cost scaled).
+      scaled_cost: float32 `[K, R]`, 0 or more. An answer far dearer than the others may lie
+        above 1 (`log_report.dear_cells` counts them); it is billed and learned in full.
+      mean_reward, mean_cost: means over rows, float64 `[K]` (cost scaled), in [0, 1].
       names, cost_scale, cost_unit: see `Environment`.
       order: "shuffled" (rows i.i.d. with replacement), or "logged" and "permuted" (columns
         in turn, from the first again after the last; a permuted log is stored permuted).
@@ -119,6 +121,42 @@ class Replay(Environment):
         }
 
 
+@register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class OwnAnswers(Replay):
+    """Every model's own answers, drawn independently of the other models'; see `from_means`.
+
+    An answer keeps its score and cost together. `score` and `scaled_cost` repeat the answers of
+    models that have fewer than others; only the first `own_rows` of a model are drawn.
+
+    Attributes:
+      own_rows: answers of each model, int32 `[K]`.
+    """
+
+    own_rows: Any = dataclasses.field(metadata={"shared": True})
+
+    @property
+    def dependent(self) -> bool:
+        return False
+
+    def sample(self, key: Array, t: Array | int) -> Outcome:
+        """An answer of each model."""
+        del t
+        batch = streams.words(key)[0].shape
+        uniform = streams.uniforms(key, self.num_arms).reshape(self.num_arms, -1)
+        rows = jnp.asarray(self.own_rows, jnp.int32)[:, None]
+        index = jnp.minimum((uniform * rows).astype(jnp.int32), rows - 1)
+        dtype = jnp.result_type(float)
+        score, cost = (
+            jnp.take_along_axis(jnp.asarray(x), index, axis=1).astype(dtype).reshape(-1, *batch)
+            for x in (self.score, self.scaled_cost)
+        )
+        return Outcome(score, cost)
+
+    def describe(self) -> dict[str, Any]:
+        return {**super().describe(), "kind": "each model's own answers, drawn independently"}
+
+
 def replay(
     path: str | os.PathLike[str],
     models: Sequence[str] | None = None,
@@ -129,50 +167,99 @@ def replay(
     cost_unit: str | None = None,
     on_missing: Literal["drop", "error"] = "drop",
     seed: int = 0,
+    columns: str | Mapping[str, str] | None = None,
+    prices: str | os.PathLike[str] | None = None,
+    from_means: bool = False,
+    min_rows: int = 1,
 ) -> Replay:
     """An environment that replays a log of query x model with score and cost.
 
     Args:
-      path: CSV (UTF-8; `.tsv` for tabs) or Parquet, wide or long; see `logs`.
+      path: CSV, JSON Lines, a JSON array or Parquet, gzipped or not; wide or long. See
+        `tables` for files and `columns` for names.
       models: which models are the arms, and in which order; by default all, in file order.
       group: replay only this group (or these).
       order: "shuffled": every round draws a row with replacement, so rounds are i.i.d.;
         "permuted": one fixed permutation of the rows, chosen by `seed`, the same for all
         runs, then around again; "logged": stored order, then around again (rounds are then
         not stationary where the log is not).
-      cost_scale: money that becomes a scaled cost of 1; by default the dearest answer.
+      cost_scale: money that becomes a scaled cost of 1, at least what the dearest model costs
+        on average; by default the dearest answer, answers set aside that are more than 3 times
+        as dear as 99 % of the dearest model's (they then exceed 1, and the report says so).
       cost_unit: unit of the money, by default from the column (`cost_usd|M`: "USD/query").
       on_missing: "drop" rows in which a chosen model lacks a score or cost, or "error".
       seed: of "permuted".
+      columns: which column means what where names leave it open, by meaning: a mapping, or
+        text such as "score=correct,cost=input_usd+output_usd".
+      prices: a file of prices of tokens (TOML or LiteLLM's JSON); costs are then token counts
+        times prices, in USD.
+      from_means: draw each model's reward and cost from its own answers, independently of the
+        others, for a log in which a query was put to one model only.
+      min_rows: complete rows below which the log is refused.
 
     Raises:
       LogError: one line that names file, place and fix.
     """
     if order not in ORDERS:
         raise LogError(f"order = {order!r}: choose one of {', '.join(ORDERS)}")
-    log = read_log(path, models, group, on_missing, cost_scale, cost_unit)
+    log = read_log(
+        path, models, group, on_missing, cost_scale, cost_unit, columns=columns, prices=prices,
+        from_means=from_means, min_rows=min_rows,
+    )  # fmt: skip
     report = log.report
-    if report.rows_kept > MOST_ROWS:
+    if len(log.score) > MOST_ROWS:
         raise LogError(
-            f"{report.file}: {report.rows_kept} rows; more than {MOST_ROWS} cannot be replayed "
+            f"{report.file}: {len(log.score)} rows; more than {MOST_ROWS} cannot be replayed "
             "evenly, so give a part of it"
         )
     score, cost = log.score, log.cost / report.cost_scale
+    if from_means:
+        if order != "shuffled":
+            raise LogError(
+                f"order = {order!r}: models have no common rows from means; leave it out"
+            )
+        return _own_answers(score, cost, report, seed)
     if order == "permuted":
         shuffle = np.random.default_rng(seed).permutation(len(score))
         score, cost = score[shuffle], cost[shuffle]
     return Replay(
         score=jnp.asarray(score.T, jnp.float32),
-        scaled_cost=jnp.asarray(np.minimum(cost, 1).T, jnp.float32),
+        scaled_cost=jnp.asarray(cost.T, jnp.float32),
         mean_reward=score.mean(axis=0),
-        mean_cost=cost.mean(axis=0),
-        names=report.models,
-        cost_scale=report.cost_scale,
-        cost_unit=report.cost_unit,
-        order=order,
-        binary=bool(np.isin(score, (0, 1)).all()),
-        log_report=report,
+        mean_cost=np.minimum(cost.mean(axis=0), 1),  # but for rounding it is
+        **_stated(score, order, report),
     )
+
+
+def _own_answers(score: np.ndarray, cost: np.ndarray, report: LogReport, seed: int) -> OwnAnswers:
+    """Columns `[R, K]`, NaN below a model's last answer, filled up with its own in mixed order."""
+    rng = np.random.default_rng(seed)
+    rows = (~np.isnan(score)).sum(axis=0)
+    means = np.nanmean(score, axis=0), np.minimum(np.nanmean(cost, axis=0), 1)
+    score, cost = score.copy(), cost.copy()
+    for k, count in enumerate(rows):
+        mixed = np.resize(rng.permutation(count), len(score))
+        score[:, k], cost[:, k] = score[mixed, k], cost[mixed, k]
+    return OwnAnswers(
+        score=jnp.asarray(score.T, jnp.float32),
+        scaled_cost=jnp.asarray(cost.T, jnp.float32),
+        mean_reward=means[0],
+        mean_cost=means[1],
+        **_stated(score, "shuffled", report),
+        own_rows=rows.astype(np.int32),
+    )
+
+
+def _stated(score: np.ndarray, order: Order, report: LogReport) -> dict[str, Any]:
+    """The static fields."""
+    return {
+        "names": report.models,
+        "cost_scale": report.cost_scale,
+        "cost_unit": report.cost_unit,
+        "order": order,
+        "binary": bool(np.isin(score, (0, 1)).all()),
+        "log_report": report,
+    }
 
 
 def _listed(value: Any) -> Any:

@@ -36,10 +36,15 @@ class Estimates(NamedTuple):
         return self.count, self.count if self.cost_count is None else self.cost_count
 
     def means(self) -> tuple[Array, Array]:
-        """Empirical mean reward and cost `[K, ...]`, 0 where nothing was observed."""
-        return tuple(
+        """Empirical mean reward and cost `[K, ...]`, 0 where nothing was observed.
+
+        True means are at most 1. That of few costs may be more, where a log has answers far
+        dearer than its scale; it is cut, because some bounds are defined in [0, 1] only.
+        """
+        reward, cost = (
             _mean(total, n) for total, n in zip((self.reward, self.cost), self.counts, strict=True)
-        )  # type: ignore[return-value]
+        )
+        return reward, jnp.minimum(cost, 1)
 
     def variances(self) -> tuple[Array, Array]:
         """Biased empirical variances `[K, ...]`; needs `squares` at `empty`."""

@@ -33,8 +33,11 @@ class Weighted(NamedTuple):
         return self.count, self.cost_count
 
     def means(self) -> tuple[Array, Array]:
-        """Weighted means `[K, ...]`, 0 where nothing is remembered."""
-        return _ratio(self.reward, self.count), _ratio(self.cost, self.cost_count)
+        """Weighted means `[K, ...]`, 0 where nothing is remembered; of costs at most 1."""
+        return (
+            _ratio(self.reward, self.count),
+            jnp.minimum(_ratio(self.cost, self.cost_count), 1),
+        )
 
 
 def _ratio(total: Array, count: Array) -> Array:
