@@ -97,6 +97,22 @@ def test_expected_length_by_enumeration(stops_at):
     assert ledger.expected_length(mean, place, stops_at) == pytest.approx(expected)
 
 
+def test_a_window_forgets_and_a_delay_comes_first():
+    seen = np.ones((1, 6, 1), bool)
+    rewards = np.arange(1.0, 7)[None, :, None]  # that of round t is t
+    held = ledger.known(seen, rewards, seen, rewards, window=2)
+    np.testing.assert_array_equal(held.seen[0, :, 0], [0, 1, 2, 2, 2, 2])
+    np.testing.assert_array_equal(held.won[0, :, 0], [0, 1, 3, 5, 7, 9])
+    late = ledger.known(seen, rewards, seen, rewards, delay=1, window=2)
+    np.testing.assert_array_equal(late.won[0, :, 0], [0, 0, 1, 3, 5, 7])
+
+
+def test_bounds_that_forget_hold():
+    claim, laboratory = CLAIMS["bounds-that-forget"], Laboratory(PRESETS["tiny"], seed=5)
+    verdict = judge(claim, claim.measure(laboratory), 1e-4, 0.0, "")
+    assert verdict.outcome == Outcome.HOLDS, verdict.decisive
+
+
 @pytest.mark.parametrize(
     "name",
     [

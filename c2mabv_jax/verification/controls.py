@@ -154,6 +154,24 @@ class CostBelowZero(C2MABV):
         return bound._replace(cost_lcb=jnp.where(count > 0, mean - width, bound.cost_lcb))
 
 
+@register
+@dataclasses.dataclass(frozen=True)
+class DiscountFloored(C2MABV):
+    """Discounted counts below 1 are raised to 1, so that a forgotten arm's width stops growing."""
+
+    def bounds(self, problem: Problem, state: C2MABVState) -> Bounds:
+        if self.discount is None:
+            return super().bounds(problem, state)
+        sums, t = state.estimates.remembered(), jnp.minimum(state.round, 1 / (1 - self.discount))
+        widths = [
+            confidence.hoeffding_radius(t, jnp.maximum(n, n > 0), problem.num_arms, self.delta)
+            for n in sums.counts
+        ]
+        means, alphas = sums.means(), (self.alpha_reward, self.alpha_cost)
+        wide = [jnp.where(jnp.isinf(w), w, a * w) for a, w in zip(alphas, widths, strict=True)]
+        return confidence.optimistic(means[0], wide[0], means[1], wide[1])
+
+
 class Tampered(C2MABV):
     """C2MAB-V with something done to what the local server sends."""
 
@@ -389,6 +407,13 @@ CONTROLS: tuple[Control, ...] = tuple(
             {"policy": _as(CostBelowZero)},
             ("bounds-as-defined",),
             ("dear-6",),
+        ),
+        (
+            "discount-floored",
+            "discounted counts below 1 are raised to 1",
+            {"policy": _as(DiscountFloored)},
+            ("bounds-that-forget", "re-exploration"),
+            ("dear-6", "jump-2"),
         ),
         (
             "feedback-late",

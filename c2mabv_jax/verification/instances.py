@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from c2mabv_jax.environments.changing import Changing
 from c2mabv_jax.environments.synthetic import Synthetic, synthetic
 from c2mabv_jax.problem import Problem, RewardModel
 from c2mabv_jax.theory.optimum import Optimum, optimum
@@ -32,7 +33,7 @@ class Instance:
 
     name: str
     problem: Problem
-    environment: Synthetic
+    environment: Synthetic | Changing
     note: str
     value: float | None = None
 

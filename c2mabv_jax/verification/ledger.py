@@ -28,16 +28,18 @@ def known(
     cost: np.ndarray,
     delay: int = 0,
     discount: float = 1.0,
+    window: int | None = None,
 ) -> Known:
     """Sums over the rounds whose feedback has arrived; entries `[runs, T, K]`.
 
     Args:
       delay: d; before round t the feedback of rounds 1 .. t - 1 - d is known.
       discount: factor per round on all that was learned.
+      window: rounds remembered; None remembers all.
     """
     return Known(
         *(
-            _before(x.astype(float), delay, discount)
+            _before(x.astype(float), delay, discount, window)
             for x in (
                 observed,
                 np.where(observed, reward, 0),
@@ -48,12 +50,14 @@ def known(
     )
 
 
-def _before(x: np.ndarray, delay: int, discount: float) -> np.ndarray:
+def _before(x: np.ndarray, delay: int, discount: float, window: int | None) -> np.ndarray:
     total, sums = np.zeros(x[:, 0].shape), np.zeros(x.shape)
     for t in range(x.shape[1]):
         sums[:, t] = total
         arrived = x[:, t - delay] if t >= delay else 0.0
         total = discount * total + arrived
+        if window is not None and t >= delay + window:
+            total = total - x[:, t - delay - window]
     return sums
 
 

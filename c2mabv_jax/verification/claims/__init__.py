@@ -9,6 +9,7 @@ from c2mabv_jax.verification.claims import (
     constants,
     coverage,
     exact_values,
+    forgetting,
     growth,
     invariants,
     minimax,
@@ -19,6 +20,7 @@ from c2mabv_jax.verification.search import CLAIM as WORST_INSTANCE
 _IN_ORDER = (
     *invariants.CLAIMS,
     *audit.CLAIMS,
+    *forgetting.CLAIMS,
     *rounding_law.CLAIMS,
     *coverage.CLAIMS,
     *exact_values.CLAIMS,
