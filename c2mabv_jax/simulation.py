@@ -19,7 +19,9 @@ from c2mabv_jax.engine.records import recorded_rounds
 from c2mabv_jax.engine.round import Accounting, Tally
 from c2mabv_jax.errors import ProblemError, check_whole
 from c2mabv_jax.policies.base import Policy, check_policy
+from c2mabv_jax.policies.known import check_types
 from c2mabv_jax.problem import Problem
+from c2mabv_jax.relaxation.typed import check_additive
 from c2mabv_jax.results.dataset import to_dataset
 
 MOST_SEEDS = 2**32  # a seed id, like a root, is one 32-bit word
@@ -68,6 +70,7 @@ def simulate(
       ProblemError: sizes that do not fit together; the message names the field and the fix.
     """
     check_fit(problem, environment, horizon, num_seeds, tile)
+    check_fit_of_types(problem, environment, policy)
     check_whole("seed", seed, 0, MOST_SEEDS - 1)
     check_whole("first_seed", first_seed, 0, MOST_SEEDS - num_seeds)
     rounds = recorded_rounds(horizon, record_at)
@@ -153,6 +156,18 @@ def check_fit(
     recorded_rounds(horizon, 1)
 
 
+def check_fit_of_types(problem: Problem, environment: Any, policy: Any) -> None:
+    """Raise a `ProblemError` unless problem and policy can do with the environment's types."""
+    num_types = environment.num_types
+    if num_types is not None:
+        check_additive(problem)
+    elif policy.typed:
+        check_types(type(policy).__name__, environment)
+    wants = getattr(policy, "num_types", num_types)
+    if num_types is not None and wants != num_types:
+        raise ProblemError(f"num_types = {wants}: the environment has {num_types} types")
+
+
 def in_scaled_cost(problem: Problem, environment: Any) -> Problem:
     """The problem with its budget in the environment's internal cost scale of [0, 1]."""
     budget = jnp.asarray(problem.budget, jnp.result_type(float)) / environment.cost_scale
@@ -164,6 +179,8 @@ def accounting_for(
 ) -> tuple[Accounting, np.ndarray | None]:
     """How the expected reward of a set is known here, and its table if it needs one."""
     table = None
+    if environment.num_types is not None:  # rewards add up, so pulls by type tell
+        return Accounting("counts", coverage, marginals, environment.num_types), None
     if getattr(environment, "changes", False):  # means move, so counts do not tell
         known = problem.reward_model == "SUC" or not environment.dependent
         expected = "formula" if known else "none"

@@ -16,6 +16,20 @@ from c2mabv_jax.relaxation import INFEASIBLE, NOT_CONVERGED
 from c2mabv_jax.rewards import cascade_prefix, reward_model
 
 
+class TypeTally(NamedTuple):
+    """What a run adds up by type of query.
+
+    Attributes:
+      rounds: rounds of each type, int32 `[G, ...]`.
+      pulls: of those, rounds in which each arm was selected, int32 `[G, K, ...]`.
+      cost: billed cost of each type's rounds, compensated `[G, ...]`.
+    """
+
+    rounds: Array
+    pulls: Array
+    cost: sums.Sum
+
+
 class Tally(NamedTuple):
     """What a run adds up; recorded at chosen rounds, so memory does not grow with T.
 
@@ -31,6 +45,7 @@ class Tally(NamedTuple):
       uncovered: rounds in which some bound was on the wrong side of its mean, int32 `[...]`;
         None unless asked for.
       marginals: sum of z_t, compensated `[K, ...]`; None unless asked for.
+      by_type: the same by type of query; None where queries have no type.
     """
 
     pulls: Array
@@ -45,6 +60,7 @@ class Tally(NamedTuple):
     feasibility: Array
     uncovered: Array | None
     marginals: sums.Sum | None
+    by_type: TypeTally | None = None
 
 
 class Accounting(NamedTuple):
@@ -54,11 +70,13 @@ class Accounting(NamedTuple):
       expected: "counts" (linear reward: exact from pulls), "formula" (independent arms),
         "table" (dependent arms, a table over subsets), or "none".
       coverage, marginals: whether these optional tallies are kept.
+      num_types: G, where queries have types; None where they have none.
     """
 
     expected: str
     coverage: bool = False
     marginals: bool = False
+    num_types: int | None = None
 
 
 def empty_tally(problem: Problem, accounting: Accounting) -> Tally:
@@ -78,7 +96,13 @@ def empty_tally(problem: Problem, accounting: Accounting) -> Tally:
         feasibility=jnp.zeros(scalar),
         uncovered=whole(scalar) if accounting.coverage else None,
         marginals=sums.zero(arms) if accounting.marginals else None,
+        by_type=None if accounting.num_types is None else _no_types(accounting.num_types, arms),
     )
+
+
+def _no_types(num_types: int, arms: tuple[int, ...]) -> TypeTally:
+    whole = lambda shape: jnp.zeros(shape, jnp.int32)  # noqa: E731
+    return TypeTally(whole((num_types,)), whole((num_types, *arms)), sums.zero((num_types,)))
 
 
 def serve(
@@ -124,8 +148,9 @@ def account(
     feedback: Feedback,
     reward: Array,
     cost: Array,
+    context: Array | None = None,
 ) -> Tally:
-    """The tally after one more round."""
+    """The tally after one more round; `context` is the query's type, int32 `[...]`."""
     selected, evidence = decision.selected, decision.evidence
     certificate, bounds = evidence.certificate, evidence.bounds
     expected = tally.expected
@@ -144,14 +169,19 @@ def account(
     if evidence.sent is not None:
         changes["messages"] = tally.messages + evidence.sent
     if tally.uncovered is not None and bounds is not None:
-        shape = selected.shape
+        by_type = bounds.reward_ucb.ndim > selected.ndim
+        true = environment.by_type if by_type else environment
         mean_reward, mean_cost = (
-            lift(x, len(shape)) for x in (environment.mean_reward, environment.mean_cost)
+            lift(x, bounds.reward_ucb.ndim) for x in (true.mean_reward, true.mean_cost)
         )
         wrong = (bounds.reward_ucb < mean_reward) | (bounds.cost_lcb > mean_cost)
+        if by_type:
+            wrong = wrong.reshape((-1, *wrong.shape[2:]))
         changes["uncovered"] = tally.uncovered + reduce_arms(jnp.logical_or, wrong)
     if tally.marginals is not None:
         changes["marginals"] = sums.add(tally.marginals, decision.marginals)
+    if tally.by_type is not None:
+        changes["by_type"] = _one_more(tally.by_type, context, selected, cost)
     return tally._replace(
         pulls=tally.pulls + selected,
         observed=None if tally.observed is None else tally.observed + feedback.observed,
@@ -159,6 +189,16 @@ def account(
         cost=sums.add(tally.cost, cost),
         expected=expected,
         **changes,
+    )
+
+
+def _one_more(tally: TypeTally, context: Array | None, selected: Array, cost: Array) -> TypeTally:
+    """The tally by type after one more round."""
+    here = arm_index(tally.rounds) == context
+    return TypeTally(
+        tally.rounds + here,
+        tally.pulls + (here[:, None] & selected),
+        sums.add(tally.cost, jnp.where(here, cost, 0)),
     )
 
 
@@ -210,10 +250,16 @@ def play(
     if changes:
         truth, available = environment.at(t), environment.available(t)
         available = lift(available, keys.policy.ndim + 1)
-    decision = policy.select(problem, state, keys.policy, available=available)
+    context, told = None, {}
+    if accounting.num_types is not None:
+        context = environment.type_of(keys.environment, t)
+        told = {"context": context} if policy.typed else {}
+    decision = policy.select(problem, state, keys.policy, available=available, **told)
     if available is not None:
         decision = decision._replace(selected=decision.selected & available)
     feedback, reward, cost = serve(problem, environment, decision, keys.environment, t)
     state = policy.update(problem, state, decision, feedback)
-    tally = account(tally, problem, truth, accounting, table, decision, feedback, reward, cost)
+    tally = account(
+        tally, problem, truth, accounting, table, decision, feedback, reward, cost, context
+    )
     return state, tally

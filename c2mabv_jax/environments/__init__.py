@@ -7,6 +7,7 @@ from c2mabv_jax.environments.logs import LogError, LogReport
 from c2mabv_jax.environments.replay import replay
 from c2mabv_jax.environments.scenarios import figures, scenario, scenario_names
 from c2mabv_jax.environments.synthetic import synthetic
+from c2mabv_jax.environments.typed import by_type
 
 __all__ = [
     "Changing",
@@ -14,6 +15,7 @@ __all__ = [
     "LogError",
     "LogReport",
     "Outcome",
+    "by_type",
     "changing",
     "figures",
     "generators",

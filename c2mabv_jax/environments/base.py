@@ -47,6 +47,8 @@ class Environment(abc.ABC):
       names: the LLMs, static.
       cost_scale: money per unit of scaled cost, static.
       cost_unit: unit of that money, such as "USD/query", or "1"; static.
+      types: names of the types of query, static; None where queries have no type. With types
+        an environment also has what `typed.TypedEnvironment` says.
     """
 
     mean_reward: Any
@@ -54,6 +56,7 @@ class Environment(abc.ABC):
     names: tuple[str, ...]
     cost_scale: float
     cost_unit: str
+    types: tuple[str, ...] | None = None
 
     @abc.abstractmethod
     def sample(self, key: Array, t: Array | int) -> Outcome:
@@ -67,6 +70,11 @@ class Environment(abc.ABC):
     def num_arms(self) -> int:
         """K."""
         return len(self.names)
+
+    @property
+    def num_types(self) -> int | None:
+        """G; None where queries have no type."""
+        return None if self.types is None else len(self.types)
 
     @property
     def dependent(self) -> bool:

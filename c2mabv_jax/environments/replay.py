@@ -171,6 +171,7 @@ def replay(
     prices: str | os.PathLike[str] | None = None,
     from_means: bool = False,
     min_rows: int = 1,
+    types: str | None = None,
 ) -> Replay:
     """An environment that replays a log of query x model with score and cost.
 
@@ -196,12 +197,18 @@ def replay(
       from_means: draw each model's reward and cost from its own answers, independently of the
         others, for a log in which a query was put to one model only.
       min_rows: complete rows below which the log is refused.
+      types: "group": the group of a row is the type of its query, which policies see before
+        they decide.
 
     Raises:
       LogError: one line that names file, place and fix.
     """
     if order not in ORDERS:
         raise LogError(f"order = {order!r}: choose one of {', '.join(ORDERS)}")
+    if types not in (None, "group"):
+        raise LogError(f"types = {types!r}: only the column group says what type a query has")
+    if types is not None and from_means:
+        raise LogError(f"types = {types!r}: rows from means have no type; leave out from_means")
     log = read_log(
         path, models, group, on_missing, cost_scale, cost_unit, columns=columns, prices=prices,
         from_means=from_means, min_rows=min_rows,
@@ -212,7 +219,7 @@ def replay(
             f"{report.file}: {len(log.score)} rows; more than {MOST_ROWS} cannot be replayed "
             "evenly, so give a part of it"
         )
-    score, cost = log.score, log.cost / report.cost_scale
+    score, cost, labels = log.score, log.cost / report.cost_scale, log.group
     if from_means:
         if order != "shuffled":
             raise LogError(
@@ -222,13 +229,19 @@ def replay(
     if order == "permuted":
         shuffle = np.random.default_rng(seed).permutation(len(score))
         score, cost = score[shuffle], cost[shuffle]
-    return Replay(
+        labels = tuple(labels[row] for row in shuffle)
+    world = Replay(
         score=jnp.asarray(score.T, jnp.float32),
         scaled_cost=jnp.asarray(cost.T, jnp.float32),
         mean_reward=score.mean(axis=0),
         mean_cost=np.minimum(cost.mean(axis=0), 1),  # but for rounding it is
         **_stated(score, order, report),
     )
+    if types is None:
+        return world
+    from c2mabv_jax.environments.typed import with_types  # which builds on this module
+
+    return with_types(world, labels, score, cost)
 
 
 def _own_answers(score: np.ndarray, cost: np.ndarray, report: LogReport, seed: int) -> OwnAnswers:

@@ -21,6 +21,8 @@ from c2mabv_jax.policies.primal_dual import PrimalDualBwK
 from c2mabv_jax.policies.saving import load_state, save_state
 from c2mabv_jax.policies.thompson import ThompsonSampling
 from c2mabv_jax.policies.two_tier import TwoTier
+from c2mabv_jax.policies.typed import TypedC2MABV
+from c2mabv_jax.policies.typed_baselines import TypedOracle, TypedThompson
 from c2mabv_jax.policies.ucb_bwk import UCBBwK
 from c2mabv_jax.policies.uniform import UniformRandom
 
@@ -45,6 +47,9 @@ __all__ = [
     "PrimalDualBwK",
     "ThompsonSampling",
     "TwoTier",
+    "TypedC2MABV",
+    "TypedOracle",
+    "TypedThompson",
     "UCBBwK",
     "UniformRandom",
     "catalogue",

@@ -81,7 +81,13 @@ class Policy(ABC):
       ... @dataclasses.dataclass(frozen=True)
       ... class Mine(Policy):
       ...     prior: Any = 3.0
+
+    Attributes:
+      typed: whether `select` also takes `context`, the type of the query to come (int32
+        `[...]`, from 0). Such a policy plays only where queries have types.
     """
+
+    typed = False
 
     def at_horizon(self, horizon: Any) -> Self:
         """The policy told how many rounds it will play; itself, unless it wants to know."""

@@ -24,6 +24,8 @@ from c2mabv_jax.policies.pessimistic_optimistic import PessimisticOptimistic
 from c2mabv_jax.policies.primal_dual import PrimalDualBwK
 from c2mabv_jax.policies.thompson import ThompsonSampling
 from c2mabv_jax.policies.two_tier import TwoTier
+from c2mabv_jax.policies.typed import TypedC2MABV
+from c2mabv_jax.policies.typed_baselines import TypedOracle, TypedThompson
 from c2mabv_jax.policies.ucb_bwk import UCBBwK
 from c2mabv_jax.policies.uniform import UniformRandom
 from c2mabv_jax.problem import Problem
@@ -52,7 +54,7 @@ def policy(name: str, problem: Problem, environment: Any = None, **options: Any)
     """A policy by name.
 
     Args:
-      name: of an entry of `POLICIES`.
+      name: of an entry of `POLICIES` or `TYPED`.
       problem: what it will play.
       environment: where it will play; needed by policies that know the truth.
       options: fields of the policy, such as `alpha_reward=0.3`.
@@ -72,10 +74,10 @@ def policy(name: str, problem: Problem, environment: Any = None, **options: Any)
 
 def find(name: str) -> Entry:
     """The entry of this name."""
-    for entry in POLICIES:
+    for entry in (*POLICIES, *TYPED):
         if entry.name == name:
             return entry
-    names = [entry.name for entry in POLICIES]
+    names = [entry.name for entry in (*POLICIES, *TYPED)]
     raise ProblemError(f"policy = {name!r}: {_near(name, names)}choose one of {', '.join(names)}")
 
 
@@ -109,6 +111,19 @@ def _two_tiers(problem: Problem, environment: Any, **options: Any) -> TwoTier:
     del problem, environment
     own = {field: options.pop(field) for field in _fields(TwoTier) if field in options}
     return TwoTier(local=C2MABV(**options), **own)
+
+
+def _typed(cls: type, without: tuple[str, ...] = (), **defaults: Any) -> dict[str, Any]:
+    """How a policy that sees types is built, and its options; G is that of the environment."""
+
+    def build(problem: Problem, environment: Any, **options: Any) -> Policy:
+        del problem
+        known.check_types(cls.__name__, environment)
+        if options.get("frequencies") == "known":
+            options["frequencies"] = environment.by_type.frequencies
+        return cls(num_types=environment.num_types, **defaults | options)
+
+    return {"build": build, "options": _fields(cls, ("num_types", *defaults, *without))}
 
 
 POLICIES: tuple[Entry, ...] = (
@@ -173,4 +188,32 @@ POLICIES: tuple[Entry, ...] = (
     _entry("ucb-bwk", UCBBwK, "optimistic LP with a reserve, until the budget is spent"),
     _entry("omega-ucb", OmegaUCB, "the N largest Wilson ratios of reward to cost"),
     _entry("ratio-cucb", OmegaUCB, "the N largest UCB1 ratios of reward to cost", bound="ucb1"),
+)
+
+# Policies that see the type of a query; they play only where queries have types.
+TYPED: tuple[Entry, ...] = (
+    Entry(
+        "c2mabv-types",
+        TypedC2MABV,
+        "C2MAB-V by type of query: one price of the budget for all types",
+        **_typed(TypedC2MABV, budget="common"),
+    ),
+    Entry(
+        "c2mabv-split",
+        TypedC2MABV,
+        "C2MAB-V by type of query: every type has the budget per query for itself",
+        **_typed(TypedC2MABV, ("frequencies",), budget="split"),
+    ),
+    Entry(
+        "thompson-types",
+        TypedThompson,
+        "Thompson sampling by type of query, the budget in the LP",
+        **_typed(TypedThompson),
+    ),
+    Entry(
+        "oracle-types",
+        TypedOracle,
+        "knows the truth: the best mixed policy that sees the type",
+        known.oracle_by_type,
+    ),
 )

@@ -10,8 +10,9 @@ import numpy as np
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies.fixed_set import FixedSet
 from c2mabv_jax.policies.oracle import Oracle
+from c2mabv_jax.policies.typed_baselines import TypedOracle
 from c2mabv_jax.problem import Problem
-from c2mabv_jax.theory import Optimum, true_optimum
+from c2mabv_jax.theory import Optimum, money_by_type, true_optimum, typed_optimum
 
 
 def oracle(problem: Problem, environment: Any) -> Oracle:
@@ -20,6 +21,22 @@ def oracle(problem: Problem, environment: Any) -> Oracle:
     usual = _order(problem, environment, _mean(environment, "mean_cost"))
     orders = best.orders or (usual,)
     return Oracle(best.sets[0], best.sets[-1], float(best.mix[0]), orders[0], orders[-1])
+
+
+def oracle_by_type(problem: Problem, environment: Any) -> TypedOracle:
+    """The mixed optimum that sees the type of a query."""
+    check_types("TypedOracle", environment)
+    best = typed_optimum(problem, *money_by_type(environment))
+    return TypedOracle(best.sets[0], best.sets[-1], float(best.mix[0]))
+
+
+def check_types(policy: str, environment: Any) -> None:
+    """Raise unless there is an environment whose queries have types."""
+    if environment is None or environment.num_types is None:
+        raise ProblemError(
+            f"policy = {policy}: needs to see the type of a query; give an environment with "
+            "types (`environments.by_type`, `replay(..., types='group')`, --types group)"
+        )
 
 
 def best_fixed_set(problem: Problem, environment: Any) -> FixedSet:

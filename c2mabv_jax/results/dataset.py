@@ -16,8 +16,10 @@ from c2mabv_jax.array import sums
 from c2mabv_jax.engine.round import Tally
 from c2mabv_jax.policies.two_tier import message_bytes
 from c2mabv_jax.problem import Problem
+from c2mabv_jax.results.typed import of_types
 from c2mabv_jax.theory.dynamic import dynamic_optimum
-from c2mabv_jax.theory.optimum import true_optimum
+from c2mabv_jax.theory.optimum import Optimum, true_optimum
+from c2mabv_jax.theory.typed import TypedOptimum
 
 
 def to_dataset(
@@ -43,14 +45,17 @@ def to_dataset(
       server to the cloud; message_traffic: their bytes and those of the served outcomes that
       come back, from `two_tier.message_bytes`; gap, feasibility: worst certificate so far. In
       a world that changes, regret is against the mixed optimum of every round, and there is no
-      expected cost.
+      expected cost. Where queries have types, regret is against the optimum that sees them, on
+      the types that the run met, and `type_rounds`, `type_pulls` and `type_cost` (dim `type`)
+      say what went where; the attribute `optimum_pooled` is the best without seeing types.
     """
     t = rounds.astype(np.float64)[:, None]
     scale = float(environment.cost_scale)
     budget = float(problem.budget)
     mean_reward = np.asarray(environment.mean_reward, np.float64)
     mean_cost = np.asarray(environment.mean_cost, np.float64) * scale
-    best = true_optimum(problem, environment)
+    pooled = true_optimum(problem, environment)
+    best: Optimum | TypedOptimum = pooled
 
     pulls = np.asarray(tally.pulls)  # [R, K, B]
     reward, cost = sums.value(tally.reward), sums.value(tally.cost) * scale
@@ -63,6 +68,12 @@ def to_dataset(
         expected = np.full_like(reward, np.nan)
     signed = cost / t - budget
     ideal = t * best.relaxed
+    spent = t * budget
+    by_type = None
+    if tally.by_type is not None:  # against the optimum that sees the types, on the same types
+        by_type = of_types(tally.by_type, problem, environment, rounds)
+        best, expected, expected_cost = by_type.best, by_type.expected, by_type.expected_cost
+        ideal, spent = by_type.ideal, by_type.ideal_cost
     changes = getattr(environment, "changes", False)
     if changes:  # against the optimum of every round; what rests on fixed means is unknown
         ideal = dynamic_optimum(problem, environment, rounds)[:, None]
@@ -85,7 +96,7 @@ def to_dataset(
         "regret": (runs, (ideal - expected).T, {"units": "reward"}),
         "lagrangian_regret": (
             runs,
-            (ideal - expected + best.multiplier * (expected_cost - t * budget)).T,
+            (ideal - expected + best.multiplier * (expected_cost - spent)).T,
             {"units": "reward"},
         ),
         "fallback": (runs, np.asarray(tally.fallbacks).T, {"units": "rounds"}),
@@ -95,8 +106,8 @@ def to_dataset(
         "gap": (runs, np.asarray(tally.gap).T, {"units": "relaxed objective"}),
         "feasibility": (runs, np.asarray(tally.feasibility).T, {"units": "scaled cost or arms"}),
     }
-    if best.fixed_value is not None and not changes:
-        shortfall = (t * best.fixed_value - expected).T
+    if pooled.fixed_value is not None and not changes:
+        shortfall = (t * pooled.fixed_value - expected).T
         variables["regret_fixed_set"] = (runs, shortfall, {"units": "reward"})
     arms = ("seed", "round", "arm")
     variables["pulls"] = (arms, pulls.transpose(2, 0, 1), {"units": "rounds"})
@@ -110,7 +121,7 @@ def to_dataset(
     variables["mean_reward"] = (("arm",), mean_reward, {"units": "reward"})
     variables["mean_cost"] = (("arm",), mean_cost, {"units": money})
 
-    coordinates = {
+    coordinates: dict[str, Any] = {
         "seed": ("seed", seeds),
         "round": ("round", rounds.astype(np.int64), {"units": "rounds"}),
         "arm": ("arm", np.asarray(environment.names, dtype=str)),
@@ -122,8 +133,8 @@ def to_dataset(
         "cost_unit": money,
         "cost_scale": scale,
         "optimum": float(best.relaxed),
-        "optimum_exact": int(best.exact),
-        "optimum_fixed_set": np.nan if best.fixed_value is None else float(best.fixed_value),
+        "optimum_exact": int(pooled.exact),
+        "optimum_fixed_set": np.nan if pooled.fixed_value is None else float(pooled.fixed_value),
         "budget_multiplier": float(best.multiplier),
         "binding": int(best.binding),
         "feasible": int(best.feasible),
@@ -132,6 +143,10 @@ def to_dataset(
         "root_seed": root_seed,
         **provenance(),
     }
+    if by_type is not None:
+        variables |= by_type.variables
+        coordinates["type"] = ("type", np.asarray(environment.types, dtype=str))
+        attributes["optimum_pooled"] = float(pooled.relaxed)
     return xr.Dataset(variables, coordinates, attributes)
 
 

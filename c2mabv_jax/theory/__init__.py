@@ -1,6 +1,7 @@
 """Optima, bounds, predictions, lower bounds, statistics of claims: float64 on the host.
 
 optimum, frontier, set_table   what is best knowing the means; true_optimum: in an environment
+typed_optimum, typed_front     the same where one sees the type of every query
 regret_bound, violation_bound  explicit bounds and the probability that they fail
 predictions                    leading orders: what C2MAB-V should measure
 lower_bounds                   what no algorithm can beat
@@ -20,6 +21,7 @@ from c2mabv_jax.theory.envelope import Frontier, frontier
 from c2mabv_jax.theory.exact import coverage_failure
 from c2mabv_jax.theory.optimum import Optimum, optimum, true_optimum
 from c2mabv_jax.theory.sets import SetTable, billed_table, set_table
+from c2mabv_jax.theory.typed import TypedOptimum, money_by_type, typed_front, typed_optimum
 from c2mabv_jax.theory.widths import failing_rounds, log_term, side_failure, width_sum
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "Optimum",
     "SetTable",
     "billed_table",
+    "TypedOptimum",
     "coverage_failure",
     "exact",
     "failing_rounds",
@@ -36,6 +39,7 @@ __all__ = [
     "least_observation_probability",
     "log_term",
     "lower_bounds",
+    "money_by_type",
     "optimum",
     "predictions",
     "regret_bound",
@@ -43,6 +47,8 @@ __all__ = [
     "side_failure",
     "statistics",
     "true_optimum",
+    "typed_front",
+    "typed_optimum",
     "violation_bound",
     "width_sum",
 ]

@@ -60,6 +60,16 @@ def frontier(
         oracle = top_n_oracle(problem, mu, c)
     else:
         oracle = table_oracle(set_table(problem, mu, c, set_reward))
+    corners = corners_of(oracle)
+    return Frontier(
+        np.array([p.cost for p in corners]),
+        np.array([p.value for p in corners]),
+        np.array([oracle.mask(p.arms) for p in corners]),
+    )
+
+
+def corners_of(oracle: Oracle) -> list[Point]:
+    """Corners of the envelope, from the cheapest set to the cheapest of the best ones."""
     corners, open_ends = [oracle.low], [oracle.high]
     while open_ends:
         left, right = corners[-1], open_ends[-1]
@@ -71,13 +81,7 @@ def frontier(
             corners.append(open_ends.pop())
         else:
             open_ends.append(between)
-    if corners[-1].cost <= corners[0].cost:
-        corners = corners[:1]
-    return Frontier(
-        np.array([p.cost for p in corners]),
-        np.array([p.value for p in corners]),
-        np.array([oracle.mask(p.arms) for p in corners]),
-    )
+    return corners[:1] if corners[-1].cost <= corners[0].cost else corners
 
 
 def bracket(oracle: Oracle, budget: float) -> tuple[Point, Point, float]:

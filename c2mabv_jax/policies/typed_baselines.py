@@ -1,0 +1,140 @@
+"""What typed C2MAB-V is compared with: Thompson sampling by type, and who knows the truth."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from c2mabv_jax.array import streams
+from c2mabv_jax.policies import common
+from c2mabv_jax.policies.base import Decision, Evidence, Feedback, Policy, register
+from c2mabv_jax.policies.thompson import ThompsonSampling
+from c2mabv_jax.policies.typed import (
+    TypedPolicy,
+    TypedState,
+    by_type,
+    check_types,
+    frequencies,
+    of_type,
+    refuse_absence,
+)
+from c2mabv_jax.problem import Problem
+from c2mabv_jax.relaxation import solve_typed_lp
+from c2mabv_jax.relaxation.typed import check_additive
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class TypedThompson(TypedPolicy):
+    """Thompson sampling with Beta posteriors per type and LLM, in the typed relaxed problem.
+
+    Attributes:
+      num_types: G.
+      frequencies: as in `TypedC2MABV`.
+    """
+
+    num_types: int = dataclasses.field(metadata={"static": True})
+    frequencies: Any = None
+
+    def __post_init__(self) -> None:
+        check_types(self.num_types, self.frequencies)
+
+    def select(
+        self,
+        problem: Problem,
+        state: TypedState,
+        key: Array,
+        *,
+        available: Array | None = None,
+        context: Array,
+    ) -> Decision:
+        """Draw the means of all types and act as if they were true."""
+        refuse_absence(available)
+        drawn = ThompsonSampling().draw(state.estimates, common.own_key(key, 0))
+        solution = solve_typed_lp(
+            by_type(drawn.reward_ucb, self.num_types),
+            by_type(drawn.cost_lcb, self.num_types),
+            frequencies(self.frequencies, state, context),
+            problem.num_selected,
+            problem.budget,
+            at_most=problem.at_most,
+            warm=state.edge,
+        )
+        decision = self.decide(problem, key, solution, context, Evidence(solution.certificate))
+        coins = streams.uniforms(common.own_key(key, 1), 2 * problem.num_arms)
+        return decision._replace(memo=(decision.memo, coins))
+
+    def update(
+        self, problem: Problem, state: TypedState, decision: Decision, feedback: Feedback
+    ) -> TypedState:
+        """Count the outcomes, made binary by the coins of the round."""
+        memo, coins = decision.memo
+        for_reward, for_cost = coins[: problem.num_arms], coins[problem.num_arms :]
+        dtype = feedback.reward.dtype
+        binary = feedback._replace(
+            reward=(for_reward < feedback.reward).astype(dtype),
+            cost=(for_cost < feedback.cost).astype(dtype),
+        )
+        return super().update(problem, state, decision._replace(memo=memo), binary)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class TypedOracle(Policy):
+    """Knows the truth: plays the sets of `first` with probability `share`, else of `second`.
+
+    Attributes:
+      first, second: a set for every type, bool `[G, K]` (or `[G, K, B]`).
+      share: scalar (or `[B]`).
+    """
+
+    first: Any
+    second: Any
+    share: Any = 1.0
+
+    typed = True
+
+    def init(self, problem: Problem) -> Array:
+        """State before the first round: the round alone."""
+        check_additive(problem)
+        return jnp.int32(1)
+
+    def select(
+        self,
+        problem: Problem,
+        state: Array,
+        key: Array,
+        *,
+        available: Array | None = None,
+        context: Array,
+    ) -> Decision:
+        """One of the two sets of this type."""
+        del problem
+        refuse_absence(available)
+        first, second = (
+            of_type(_spread(jnp.asarray(sets, bool), state), context)
+            for sets in (self.first, self.second)
+        )
+        dtype = jnp.result_type(float)
+        share = jnp.broadcast_to(jnp.asarray(self.share, dtype), state.shape)
+        uniform = streams.uniforms(key, 1, dtype)[0]
+        return Decision(
+            selected=jnp.where(uniform < share, first, second),
+            marginals=jnp.where(first, share, 0) + jnp.where(second, 1 - share, 0),
+        )
+
+    def update(
+        self, problem: Problem, state: Array, decision: Decision, feedback: Feedback
+    ) -> Array:
+        """Nothing is learned."""
+        del problem, decision, feedback
+        return state + 1
+
+
+def _spread(sets: Array, state: Array) -> Array:
+    """Sets `[G, K]` or `[G, K, B]` as `[G, K, ...]` beside a scalar of the state `[...]`."""
+    sets = sets.reshape(sets.shape + (1,) * (state.ndim + 2 - sets.ndim))
+    return jnp.broadcast_to(sets, (*sets.shape[:2], *state.shape))
