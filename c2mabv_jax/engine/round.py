@@ -194,7 +194,7 @@ def account(
 
 def _one_more(tally: TypeTally, context: Array | None, selected: Array, cost: Array) -> TypeTally:
     """The tally by type after one more round."""
-    here = arm_index(tally.rounds) == context
+    here: Array = arm_index(tally.rounds) == jnp.asarray(context)
     return TypeTally(
         tally.rounds + here,
         tally.pulls + (here[:, None] & selected),

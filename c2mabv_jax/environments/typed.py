@@ -127,7 +127,9 @@ class Mixture(TypedEnvironment):
         outcome = self.worlds[0].sample(key, t)
         for g, world in enumerate(self.worlds[1:], 1):
             other = world.sample(key, t)
-            outcome = Outcome(*(jnp.where(here == g, b, a) for a, b in zip(outcome, other)))
+            outcome = Outcome(
+                *(jnp.where(here == g, b, a) for a, b in zip(outcome, other, strict=True))
+            )
         return outcome
 
     def set_reward(self, reward_model: str, sets: np.ndarray) -> np.ndarray:

@@ -137,10 +137,10 @@ class TypedC2MABV(TypedPolicy):
         key: Array,
         *,
         available: Array | None = None,
-        context: Array,
+        context: Array | None = None,
     ) -> Decision:
         """Bounds of all types, their relaxed problem, and the set for a query of this type."""
-        refuse_absence(available)
+        context = told(context, available)
         bounds = Bounds(*(by_type(x, self.num_types) for x in self.bounds(problem, state)))
         if self.budget == "common":
             share = frequencies(self.frequencies, state, context)
@@ -178,18 +178,21 @@ def each_its_own(
 ) -> Solution:
     """Every type alone, with the whole budget per query: G plain problems side by side."""
     num_arms = problem.num_arms
-    warm = (words.unpack(edge[0], num_arms), words.unpack(edge[1], num_arms))
     solution = solve_lp(
-        *(jnp.swapaxes(x, 0, 1) for x in bounds), problem.num_selected, problem.budget,
-        at_most=problem.at_most, warm=warm,
-    )  # fmt: skip
+        jnp.swapaxes(bounds.reward_ucb, 0, 1),
+        jnp.swapaxes(bounds.cost_lcb, 0, 1),
+        problem.num_selected,
+        problem.budget,
+        at_most=problem.at_most,
+        warm=(words.unpack(edge[0], num_arms), words.unpack(edge[1], num_arms)),
+    )
     here = arm_index(solution.multiplier) == context
     mine = lambda x: jnp.where(here, x, 0).sum(axis=0).astype(x.dtype)  # noqa: E731
     return solution._replace(
         marginals=jnp.swapaxes(solution.marginals, 0, 1),
         certificate=type(solution.certificate)(*map(mine, solution.certificate)),
         multiplier=mine(solution.multiplier),
-        edge=tuple(map(words.pack, solution.edge)),
+        edge=(words.pack(solution.edge[0]), words.pack(solution.edge[1])),
     )
 
 
@@ -230,9 +233,10 @@ def check_types(num_types: Any, frequencies: Any) -> None:
     common.check("frequencies", frequencies, 0, 1)
 
 
-def refuse_absence(available: Array | None) -> None:
-    """Raise where LLMs come and go: not for typed policies."""
+def told(context: Array | None, available: Array | None) -> Array:
+    """The type of the query; raises where none was told, or where LLMs come and go."""
     if available is not None:
         raise ProblemError("available: policies by type play where every LLM is always there")
-
-
+    if context is None:
+        raise ProblemError("context: not given; tell the type of the query (int32, from 0)")
+    return context

@@ -19,7 +19,7 @@ from c2mabv_jax.policies.typed import (
     check_types,
     frequencies,
     of_type,
-    refuse_absence,
+    told,
 )
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import solve_typed_lp
@@ -49,10 +49,10 @@ class TypedThompson(TypedPolicy):
         key: Array,
         *,
         available: Array | None = None,
-        context: Array,
+        context: Array | None = None,
     ) -> Decision:
         """Draw the means of all types and act as if they were true."""
-        refuse_absence(available)
+        context = told(context, available)
         drawn = ThompsonSampling().draw(state.estimates, common.own_key(key, 0))
         solution = solve_typed_lp(
             by_type(drawn.reward_ucb, self.num_types),
@@ -109,11 +109,11 @@ class TypedOracle(Policy):
         key: Array,
         *,
         available: Array | None = None,
-        context: Array,
+        context: Array | None = None,
     ) -> Decision:
         """One of the two sets of this type."""
         del problem
-        refuse_absence(available)
+        context = told(context, available)
         first, second = (
             of_type(_spread(jnp.asarray(sets, bool), state), context)
             for sets in (self.first, self.second)

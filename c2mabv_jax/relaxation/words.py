@@ -7,6 +7,7 @@ functions here take either, so whoever uses them need not know which it is.
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from c2mabv_jax.array import arms
@@ -20,7 +21,8 @@ def pack(mask: Array) -> Array:
         return mask
     word = jnp.zeros(mask.shape[1:], jnp.int32)
     for k in range(mask.shape[0]):
-        word = word | jnp.where(mask[k], 1 << k, 0)
+        # Of one type: XLA 0.10 crashes where it has to narrow three numbers of 64 bits.
+        word = word | jnp.where(mask[k], np.int32(1 << k), np.int32(0))
     return word
 
 

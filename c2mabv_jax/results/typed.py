@@ -31,9 +31,7 @@ class ByType(NamedTuple):
     variables: dict[str, tuple]
 
 
-def of_types(
-    tally: TypeTally, problem: Problem, environment: Any, rounds: np.ndarray
-) -> ByType:
+def of_types(tally: TypeTally, problem: Problem, environment: Any, rounds: np.ndarray) -> ByType:
     """See `ByType`; `tally` has entries `[R, G, (K,) B]`."""
     mean_reward, mean_cost, frequencies = money_by_type(environment)
     best = typed_optimum(problem, mean_reward, mean_cost, frequencies)

@@ -125,10 +125,7 @@ def typed_oracle(problem: Problem, mu: np.ndarray, c: np.ndarray, p: np.ndarray)
         score = mu - price * c
         return chosen((c, -score), score > 0 if problem.at_most else None)
 
-    if problem.at_most:
-        low = chosen((-mu, c), (c == 0) & (mu > 0))
-    else:
-        low = chosen((-mu, c))
+    low = chosen((-mu, c), (c == 0) & (mu > 0) if problem.at_most else None)
     high = chosen((c, -mu), mu > 0 if problem.at_most else None)
     return Oracle(at, low, high, lambda sets: sets)
 
