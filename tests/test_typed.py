@@ -227,12 +227,12 @@ def test_bad_types_are_refused(tmp_path):
 )
 def test_decisions_agree_with_numpy_and_highs(known, num_selected, at_most):
     """Every round: bounds from the history in NumPy, the relaxed problem by HiGHS."""
-    num_types, num_arms, rounds, alpha, delta = 3, 4, 40, (0.7, 0.3), 0.05
+    num_types, num_arms, rounds, alpha, delta = 3, 4, 60, (0.3, 0.02), 0.05
     rng = np.random.default_rng(3)
     problem = Problem(
         num_arms=num_arms,
         num_selected=num_selected,
-        budget=0.4 * num_selected,
+        budget=0.1 * num_selected,
         reward_model="SUC",
         cardinality="at_most" if at_most else "exactly",
     )
