@@ -22,7 +22,7 @@ from c2mabv_jax.array.pytree import register_dataclass
 from c2mabv_jax.environments.base import Environment, Outcome
 from c2mabv_jax.environments.logs import LogError
 from c2mabv_jax.environments.replay import Replay
-from c2mabv_jax.errors import ProblemError, is_traced
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.problem import Problem
 
 _TYPE = 3  # stream of the type, beside `streams.SATISFACTION`; what a world draws is on neither
@@ -104,7 +104,7 @@ class Mixture(TypedEnvironment):
         reward, cost = (
             [getattr(world, mean) for world in self.worlds] for mean in ("mean_reward", "mean_cost")
         )
-        stack = jnp.stack if any(map(is_traced, (*reward, *cost))) else np.stack
+        stack = jnp.stack if isinstance(reward[0], Array) else np.stack  # float64 on the host
         return Means(self.frequencies, stack(reward), stack(cost))
 
     def type_of(self, key: Array, t: Array | int) -> Array:

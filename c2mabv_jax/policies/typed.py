@@ -226,11 +226,12 @@ def check_types(num_types: Any, frequencies: Any) -> None:
     """Raise unless these are a number of types and their frequencies."""
     if isinstance(num_types, bool) or not isinstance(num_types, int | np.integer) or num_types < 1:
         raise ProblemError(f"num_types = {num_types!r}: give a whole number, 1 or more")
-    if frequencies is None or is_traced(frequencies):
-        return
+    if not isinstance(frequencies, list | tuple | np.ndarray):
+        return  # none, or traced
     if np.shape(frequencies)[:1] != (num_types,):
         raise ProblemError(f"frequencies: shape {np.shape(frequencies)}; give {num_types} numbers")
-    common.check("frequencies", frequencies, 0, 1)
+    if not (np.isfinite(frequencies) & (np.asarray(frequencies) >= 0)).all():
+        raise ProblemError(f"frequencies = {frequencies!r}: give probabilities, 0 or more")
 
 
 def told(context: Array | None, available: Array | None) -> Array:
