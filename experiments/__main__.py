@@ -28,7 +28,9 @@ EXPERIMENTS = {
     "cascading_bandits": "CUCB as CascadeUCB1 and CascadeKL-UCB, on the authors' instances",
     "avw_slope": "Thompson sampling and KL-UCB against the lower bound on regret",
     "drift": "LLMs that change, join or leave; windows and discounts",
+    "mutations": "one-line mistakes in the package, and who notices them (not part of all)",
 }
+APART = ("mutations",)  # hours, and no result of the package: by name alone
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,7 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
     cache.enable()
     from experiments.setting import Setting
 
-    for name in EXPERIMENTS if options.name == "all" else [options.name]:
+    everything = [name for name in EXPERIMENTS if name not in APART]
+    for name in everything if options.name == "all" else [options.name]:
         command = f"python -m experiments {name}{' --quick' if options.quick else ''}"
         start = time.monotonic()
         print(f"{name}: {EXPERIMENTS[name]}", flush=True)

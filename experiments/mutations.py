@@ -1,0 +1,202 @@
+"""Does a test or a claim fail when one line is wrong? One-line mutations of the package.
+
+Every mutation of `mutants` is applied to a copy of the package. First run the test files that
+import the mutated module (and the package itself at last), the most specific ones first, until
+one fails; a mutant that survives them is put to `c2mabv verify --preset quick` without its
+controls. Whoever survives that too is a gap in the tests, or is the same program under another
+name, and then says why.
+
+An hour or two on two cores. It goes on where it was stopped: what is known of a mutant is kept
+in `tables/mutations.json`, until the line or the tests that decided it change.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from c2mabv_jax import ProblemError
+from experiments.mutants import MUTANTS, Mutant
+from experiments.setting import Setting
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = "c2mabv_jax"
+LIMIT = 1200  # seconds; a mutant that makes a loop endless is killed by the clock
+# Files that take a minute or more, or try commands rather than numbers: last, if at all.
+LAST = ("test_reference_loop", "test_verification_runs", "test_simulate")
+NEVER = (
+    "test_bench", "test_cli_run", "test_experiments", "test_folders", "test_pages",
+    "test_plotting", "test_readme", "test_service_example", "test_sweep", "test_sweep_processes",
+    "test_sweep_spec", "test_words", "test_advise", "test_damage",
+)  # fmt: skip
+KILLED, SURVIVED, EQUIVALENT = "killed", "survived", "equivalent"
+
+
+def run(setting: Setting) -> None:
+    """One row a mutant, and the score."""
+    mutants = MUTANTS[:: len(MUTANTS) // 2] if setting.quick else MUTANTS
+    stale = [mutant for mutant in mutants if source(ROOT, mutant).count(mutant.old) != 1]
+    if stale:
+        named = "; ".join(f"{mutant.file}: {mutant.old!r}" for mutant in stale)
+        raise ProblemError(f"mutants: not one line of its file each: {named}; write them anew")
+    kept = setting.out / "tables" / "mutations.json"
+    known: dict[str, dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() else {}
+    found = {mutant: known.get(name(mutant)) for mutant in mutants}
+    left = [mutant for mutant in mutants if not mutant.same and not fresh(found[mutant], mutant)]
+    left.sort(key=lambda mutant: len(imports()[tests_of(mutant)[0]]))  # fast killers first
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        ThreadPoolExecutor(max(1, (os.cpu_count() or 2) // 2)) as pool,
+        tqdm(total=len(left), unit="mutant", disable=None) as bar,
+    ):
+        for mutant, fate in zip(left, pool.map(judge, left), strict=True):
+            found[mutant] = known[name(mutant)] = fate
+            kept.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
+            bar.set_postfix_str(f"{mutant.file}: {fate['fate']}")
+            bar.update()
+    table(setting, found)
+
+
+def table(setting: Setting, found: dict[Mutant, dict[str, Any] | None]) -> None:
+    """The report: one row a mutant."""
+    rows = []
+    for mutant, fate in found.items():
+        if mutant.same:
+            rows.append([mutant.file, mutant.what, EQUIVALENT, mutant.same])
+        else:
+            assert fate is not None
+            rows.append([mutant.file, mutant.what, fate["fate"], fate["by"]])
+    fates = [row[2] for row in rows]
+    killed, alike = fates.count(KILLED), fates.count(EQUIVALENT)
+    score = killed / max(1, len(rows) - alike)
+    by_claims = sum(row[3].startswith("verify") for row in rows)
+    says = (
+        f"{len(rows)} mutants of one line each: {killed} killed ({by_claims} by claims alone), "
+        f"{fates.count(SURVIVED)} survived, {alike} equivalent. Score {score:.1%} of those that "
+        "are not equivalent."
+    )
+    setting.table(("file", "what", "fate", "by, or why"), rows, says)
+
+
+def name(mutant: Mutant) -> str:
+    """Under which a mutant's fate is kept."""
+    return f"{mutant.file}: {mutant.what}"
+
+
+def judge(mutant: Mutant) -> dict[str, Any]:
+    """Who kills a mutant."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        copy = Path(folder)
+        for part in (PACKAGE, "tests"):
+            shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+        path = copy / PACKAGE / mutant.file
+        path.write_text(source(ROOT, mutant).replace(mutant.old, mutant.new), encoding="utf-8")
+        killer = killed_by(copy, mutant)
+    fate = SURVIVED if killer is None else KILLED
+    seconds = round(time.monotonic() - began)
+    return {"fate": fate, "by": killer or "", "seconds": seconds, "digest": digest(mutant, killer)}
+
+
+def killed_by(copy: Path, mutant: Mutant) -> str | None:
+    """The first test or claim that fails, or None."""
+    environment = os.environ | {"PYTHONPATH": str(copy), "C2MABV_CACHE": "off"}
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:nbmake", "-c", os.devnull]
+    for file in tests_of(mutant):
+        command = [sys.executable, "-m", "pytest", *options, "--rootdir", ".", f"tests/{file}.py"]
+        try:
+            done = subprocess.run(
+                command, cwd=copy, env=environment, capture_output=True, text=True, timeout=LIMIT
+            )
+        except subprocess.TimeoutExpired:
+            return f"{file}: no end after {LIMIT} s"
+        if done.returncode == 1:
+            failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
+            return failed[0].split()[1].removeprefix("tests/") if failed else file
+        if done.returncode not in (0, 5):
+            return f"{file}: cannot be collected"
+    verify = (
+        "from c2mabv_jax.verification import Outcome, Spec, verify\n"
+        "report = verify(Spec(preset='quick', changes={'controls': False}))\n"
+        "print(*(v.claim.name for v in report.verdicts if v.outcome == Outcome.CONTRADICTED))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", verify], cwd=copy, env=environment, capture_output=True, text=True
+    )
+    if done.returncode:
+        return "verify: " + done.stderr.strip().splitlines()[-1][:80]
+    return f"verify: {done.stdout.strip()}" if done.stdout.strip() else None
+
+
+# Which tests a module has ----------------------------------------------------------------------
+
+
+def tests_of(mutant: Mutant) -> list[str]:
+    """Test files that import the mutated module, by name: the most specific first."""
+    module = ".".join([PACKAGE, *Path(mutant.file).with_suffix("").parts]).removesuffix(".__init__")
+    files = {file: found for file, found in imports().items() if file not in NEVER}
+    chosen = [file for file, found in files.items() if module in found]
+    return sorted(
+        {*chosen, *mutant.tests},
+        key=lambda file: (file not in mutant.tests, file in LAST, len(files[file]), file),
+    )
+
+
+@functools.cache
+def imports() -> dict[str, frozenset[str]]:
+    """Modules of the package in which the names live that a test file imports."""
+    return {
+        path.stem: frozenset(_imported(ast.parse(path.read_text(encoding="utf-8"))))
+        for path in sorted((ROOT / "tests").glob("test_*.py"))
+    }
+
+
+def _imported(tree: ast.AST) -> set[str]:
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.startswith(PACKAGE)}
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE):
+            module = importlib.import_module(node.module or PACKAGE)
+            for alias in node.names:
+                thing = getattr(module, alias.name, None)
+                if thing is None:
+                    thing = importlib.import_module(f"{node.module}.{alias.name}")
+                home = getattr(thing, "__module__", None) or getattr(thing, "__name__", "")
+                found |= {str(node.module), str(home)}
+    return found
+
+
+# What is known already -------------------------------------------------------------------------
+
+
+def source(root: Path, mutant: Mutant) -> str:
+    """The file that a mutant changes."""
+    return (root / PACKAGE / mutant.file).read_text(encoding="utf-8")
+
+
+def digest(mutant: Mutant, killer: str | None) -> str:
+    """Of the mutation and of the tests that decided: the killer, or all of them."""
+    files = [file for file in tests_of(mutant) if killer is None or killer.startswith(file)]
+    text = [mutant.old, mutant.new]
+    text += [(ROOT / "tests" / f"{file}.py").read_text(encoding="utf-8") for file in files]
+    return hashlib.sha256("\0".join(text).encode()).hexdigest()[:16]
+
+
+def fresh(fate: dict[str, Any] | None, mutant: Mutant) -> bool:
+    """Whether what is kept still speaks of this mutant."""
+    return fate is not None and fate["digest"] == digest(mutant, fate["by"] or None)
