@@ -43,7 +43,7 @@ NEVER = (
     "test_plotting", "test_readme", "test_service_example", "test_sweep", "test_sweep_processes",
     "test_sweep_spec", "test_words", "test_advise", "test_damage",
 )  # fmt: skip
-KILLED, SURVIVED, EQUIVALENT = "killed", "survived", "equivalent"
+KILLED, SURVIVED, EQUIVALENT, UNKNOWN = "killed", "survived", "equivalent", "not tried yet"
 
 
 def run(setting: Setting) -> None:
@@ -66,6 +66,7 @@ def run(setting: Setting) -> None:
         for mutant, fate in zip(left, pool.map(judge, left), strict=True):
             found[mutant] = known[name(mutant)] = fate
             kept.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
+            table(setting, found)
             bar.set_postfix_str(f"{mutant.file}: {fate['fate']}")
             bar.update()
     table(setting, found)
@@ -77,17 +78,18 @@ def table(setting: Setting, found: dict[Mutant, dict[str, Any] | None]) -> None:
     for mutant, fate in found.items():
         if mutant.same:
             rows.append([mutant.file, mutant.what, EQUIVALENT, mutant.same])
+        elif fate is None:
+            rows.append([mutant.file, mutant.what, UNKNOWN, ""])
         else:
-            assert fate is not None
             rows.append([mutant.file, mutant.what, fate["fate"], fate["by"]])
     fates = [row[2] for row in rows]
     killed, alike = fates.count(KILLED), fates.count(EQUIVALENT)
-    score = killed / max(1, len(rows) - alike)
+    score = killed / max(1, killed + fates.count(SURVIVED))
     by_claims = sum(row[3].startswith("verify") for row in rows)
     says = (
         f"{len(rows)} mutants of one line each: {killed} killed ({by_claims} by claims alone), "
-        f"{fates.count(SURVIVED)} survived, {alike} equivalent. Score {score:.1%} of those that "
-        "are not equivalent."
+        f"{fates.count(SURVIVED)} survived, {alike} equivalent, {fates.count(UNKNOWN)} not tried "
+        f"yet. Score {score:.1%} of those tried that are not equivalent."
     )
     setting.table(("file", "what", "fate", "by, or why"), rows, says)
 
