@@ -23,7 +23,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +58,13 @@ def run(setting: Setting) -> None:
     left = [mutant for mutant in mutants if not mutant.same and not fresh(found[mutant], mutant)]
     left.sort(key=lambda mutant: len(imports()[tests_of(mutant)[0]]))  # fast killers first
     kept.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        ThreadPoolExecutor(max(1, (os.cpu_count() or 2) // 2)) as pool,
-        tqdm(total=len(left), unit="mutant", disable=None) as bar,
-    ):
-        for mutant, fate in zip(left, pool.map(judge, left), strict=True):
-            found[mutant] = known[name(mutant)] = fate
+    try:
+        for mutant in (bar := tqdm(left, unit="mutant", disable=None)):
+            fate = found[mutant] = known[name(mutant)] = judge(mutant)
             kept.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
-            table(setting, found)
             bar.set_postfix_str(f"{mutant.file}: {fate['fate']}")
-            bar.update()
-    table(setting, found)
+    finally:  # also where it is stopped
+        table(setting, found)
 
 
 def table(setting: Setting, found: dict[Mutant, dict[str, Any] | None]) -> None:
