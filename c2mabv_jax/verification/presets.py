@@ -46,7 +46,7 @@ class Preset(BaseModel):
     horizon: int = Field(default=81_920, ge=64, le=2**24)
     runs: int = Field(default=256, ge=64)
     long_rounds: tuple[int, ...] = (10_000, 100_000)
-    long_runs: int = Field(default=256, ge=30)
+    long_runs: int = Field(default=128, ge=30)
     coverage_horizon: int = Field(default=100, ge=10, le=2000)
     coverage_runs: int = Field(default=8192, ge=256)
     rounding_draws: int = Field(default=65_536, ge=1024)
@@ -86,10 +86,12 @@ PRESETS: dict[str, Preset] = {
     # The leading constants alone, to a million rounds: minutes.
     "constants": Preset(
         long_rounds=(10_000, 100_000, 1_000_000),
+        long_runs=256,
         search=None,
         controls=False,
         claims=(
             "leading-violation",
+            "leading-violation-other-models",
             "leading-regret",
             "growth-lagrangian",
             "growth-violation",

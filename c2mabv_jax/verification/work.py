@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from c2mabv_jax.engine.block import lanes
-from c2mabv_jax.verification.claims import constants, coverage, exact_values, invariants, minimax
+from c2mabv_jax.verification.claims import (
+    constants,
+    coverage,
+    exact_values,
+    growth,
+    invariants,
+    minimax,
+)
 from c2mabv_jax.verification.presets import Preset
 
 
@@ -37,8 +44,8 @@ def planned(preset: Preset, names: list[str]) -> int:
         sizes = preset.search
         generation = whole(sizes.population * sizes.seeds)
         total += 2 * sizes.horizon * (sizes.generations * generation + whole(2 * sizes.confirm))
-    if wanted & {"leading-violation", "leading-regret", "growth-lagrangian", "growth-violation"}:
-        settings = len(constants.BINDING) * len(constants.ALPHAS) + 1
+    if wanted & {claim.name for claim in (*constants.CLAIMS, *growth.CLAIMS)}:
+        settings = len(constants.BINDING) * len(constants.ALPHAS) + 1 + len(constants.OTHER_MODELS)
         total += settings * preset.long_rounds[-1] * preset.long_runs
     return total
 
