@@ -11,11 +11,13 @@ import pytest
 from scipy import stats
 from scipy.optimize import linprog
 
-from c2mabv_jax import environments, simulate, theory
+from c2mabv_jax import environments, simulate, sweep, theory
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies import C2MABV, Feedback, TypedC2MABV, TypedThompson, catalogue
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import INFEASIBLE, OPTIMAL
+from c2mabv_jax.sweep import grid
+from c2mabv_jax.sweep.spec import load
 
 REAL = Path(__file__).parent.parent.parent / "shared/data/routerbench_sub/routerbench_sub.csv"
 needs_log = pytest.mark.skipif(not REAL.exists(), reason="the real log is not beside the project")
@@ -70,12 +72,12 @@ def test_the_real_log_gains_by_types(budget, pooled, typed):
 def test_optimum_agrees_with_highs(num_selected, at_most):
     rng = np.random.default_rng(num_selected + 10 * at_most)
     kinds = set()
-    for grid in (None, 5):  # ties on the grid
+    for steps in (None, 5):  # ties on the grid
         for _ in range(60):
             num_types = int(rng.integers(1, 6))
             mu, c = rng.uniform(size=(2, num_types, 6))
-            if grid:
-                mu, c = np.round(mu * grid) / grid, np.round(c * grid) / grid
+            if steps:
+                mu, c = np.round(mu * steps) / steps, np.round(c * steps) / steps
             share = rng.dirichlet(np.ones(num_types))
             problem = Problem(
                 num_arms=6,
@@ -376,3 +378,67 @@ def test_one_llm_per_query_under_any_reward_model():
     for model in ("AWC", "AIC"):
         for name in ("reward", "cost", "type_pulls", "regret"):
             np.testing.assert_allclose(values[model][name], values["SUC"][name], rtol=1e-12)
+
+
+# --- sweeps --------------------------------------------------------------------------------
+
+SWEEP = """
+num_seeds = 40
+record_at = [10, 60]
+[problem]
+num_selected = 1
+horizon = 60
+reward_model = "SUC"
+budget = [0.25, 0.3]
+[[environment]]
+kind = "synthetic"
+mean_reward = [[0.9, 0.3, 0.2], [0.6, 0.8, 0.3]]
+mean_cost = [[0.6, 0.3, 0.1], [0.5, 0.2, 0.1]]
+frequencies = [0.4, 0.6]
+types = ["code", "trivia"]
+[[policy]]
+name = "c2mabv-types"
+alphas = [[0.3, 0.05], [1.0, 0.05]]
+frequencies = "known"
+"""
+
+
+def test_a_sweep_by_types_is_simulate(tmp_path):
+    (tmp_path / "sweep.toml").write_text(SWEEP)
+    sweep.sweep(tmp_path / "sweep.toml", tmp_path / "out", quiet=True)
+    found = sweep.load(tmp_path / "out").load()
+    assert found.sizes["point"] == 4 and (found.lagrangian_regret_mean > 0).all()
+    worlds = [environments.synthetic(m, c) for m, c in zip(REWARD[:2], COST[:2], strict=True)]
+    env = environments.by_type(worlds, [0.4, 0.6], ["code", "trivia"])
+    problem = PROBLEM.replace(budget=0.3)
+    policy = catalogue.policy(
+        "c2mabv-types", problem, env, alpha_reward=0.3, alpha_cost=0.05, frequencies="known"
+    )
+    alone = simulate(problem, env, policy, 60, 40, record_at=[10, 60])
+    (point,) = np.flatnonzero((found.budget == 0.3) & (found.alpha_reward == 0.3))
+    assert float(found.optimum[point]) == pytest.approx(alone.attrs["optimum"])
+    for name in ("reward", "cost", "regret", "lagrangian_regret", "expected_cost"):
+        mean = found[f"{name}_mean"][int(point)]
+        np.testing.assert_allclose(mean, alone[name].mean("seed"), rtol=1e-9, err_msg=name)
+
+
+def test_sweeps_of_types_are_checked(tmp_path):
+    for old, new, match in (
+        ("[0.4, 0.6]", "[0.4, 0.3, 0.3]", "mean_reward: give 3 lists"),
+        ("frequencies = [0.4, 0.6]\n", "", "types: give frequencies"),
+        ('"SUC"', '"AIC"\ncardinality = "exactly"', None),
+    ):
+        (tmp_path / "bad.toml").write_text(SWEEP.replace(old, new))
+        table, where = load(tmp_path / "bad.toml") if match is None else (None, None)
+        if match is None:  # one LLM a query: every reward model will do
+            assert len(list(grid.points(table, where))) == 4
+            continue
+        with pytest.raises(ProblemError, match=match):
+            load(tmp_path / "bad.toml")
+
+
+def test_generated_instances_have_a_binding_budget():
+    for seed in range(20):
+        problem, env = environments.generators.typed_instance(seed, 1 + seed % 4, 5, 2)
+        best = theory.typed_optimum(problem, *theory.money_by_type(env))
+        assert best.binding and best.feasible and env.num_types == 1 + seed % 4

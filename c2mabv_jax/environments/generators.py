@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from c2mabv_jax.environments.synthetic import Synthetic, synthetic
+from c2mabv_jax.environments.base import Environment
+from c2mabv_jax.environments.synthetic import synthetic
+from c2mabv_jax.environments.typed import by_type
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.problem import Problem, RewardModel
 
@@ -15,7 +17,7 @@ class Instance(NamedTuple):
     """A problem with the environment it is played in."""
 
     problem: Problem
-    environment: Synthetic
+    environment: Environment
 
 
 def gap_instance(
@@ -97,6 +99,37 @@ def random_instance(
         reward_model=reward_model,
     )
     return Instance(problem, synthetic(mean_reward, mean_cost))
+
+
+def typed_instance(
+    seed: int,
+    num_types: int,
+    num_arms: int,
+    num_selected: int,
+    reward_model: RewardModel = "SUC",
+    tightness: float | None = None,
+) -> Instance:
+    """Queries of several types, each a `random_instance` of its own, under one budget.
+
+    Frequencies are uniform on the simplex. The budget lies between what the N cheapest and
+    what the N best LLMs of every type cost, at `tightness` (0 to 1; by default drawn from
+    [0.2, 0.8]).
+    """
+    if num_types < 1:
+        raise ProblemError(f"num_types = {num_types!r}: give at least 1")
+    rng = np.random.default_rng(seed)
+    seeds = rng.integers(2**32, size=num_types)
+    frequencies = rng.dirichlet(np.ones(num_types))
+    position = rng.uniform(0.2, 0.8) if tightness is None else tightness
+    worlds, low, high = [], 0.0, 0.0
+    for share, own in zip(frequencies, seeds, strict=True):
+        problem, world = random_instance(int(own), num_arms, num_selected, reward_model)
+        mu, c = np.asarray(world.mean_reward), np.asarray(world.mean_cost)
+        low += share * np.sort(c)[:num_selected].sum()
+        high += share * c[np.argsort(-mu, kind="stable")[:num_selected]].sum()
+        worlds.append(world)
+    problem = problem.replace(budget=float(low + position * (high - low)))
+    return Instance(problem, by_type(worlds, frequencies))
 
 
 def cascading_instance(num_arms: int, num_selected: int, p: float, gap: float) -> Instance:

@@ -18,8 +18,8 @@ from c2mabv_jax.policies.two_tier import message_bytes
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.results.typed import of_types
 from c2mabv_jax.theory.dynamic import dynamic_optimum
-from c2mabv_jax.theory.optimum import Optimum, true_optimum
-from c2mabv_jax.theory.typed import TypedOptimum
+from c2mabv_jax.theory.optimum import true_optimum
+from c2mabv_jax.theory.typed import best_of
 
 
 def to_dataset(
@@ -54,8 +54,7 @@ def to_dataset(
     budget = float(problem.budget)
     mean_reward = np.asarray(environment.mean_reward, np.float64)
     mean_cost = np.asarray(environment.mean_cost, np.float64) * scale
-    pooled = true_optimum(problem, environment)
-    best: Optimum | TypedOptimum = pooled
+    best = best_of(problem, environment)
 
     pulls = np.asarray(tally.pulls)  # [R, K, B]
     reward, cost = sums.value(tally.reward), sums.value(tally.cost) * scale
@@ -71,8 +70,8 @@ def to_dataset(
     spent = t * budget
     by_type = None
     if tally.by_type is not None:  # against the optimum that sees the types, on the same types
-        by_type = of_types(tally.by_type, problem, environment, rounds)
-        best, expected, expected_cost = by_type.best, by_type.expected, by_type.expected_cost
+        by_type = of_types(tally.by_type, best, environment, rounds)
+        expected, expected_cost = by_type.expected, by_type.expected_cost
         ideal, spent = by_type.ideal, by_type.ideal_cost
     changes = getattr(environment, "changes", False)
     if changes:  # against the optimum of every round; what rests on fixed means is unknown
@@ -106,8 +105,8 @@ def to_dataset(
         "gap": (runs, np.asarray(tally.gap).T, {"units": "relaxed objective"}),
         "feasibility": (runs, np.asarray(tally.feasibility).T, {"units": "scaled cost or arms"}),
     }
-    if pooled.fixed_value is not None and not changes:
-        shortfall = (t * pooled.fixed_value - expected).T
+    if best.fixed_value is not None and not changes:
+        shortfall = (t * best.fixed_value - expected).T
         variables["regret_fixed_set"] = (runs, shortfall, {"units": "reward"})
     arms = ("seed", "round", "arm")
     variables["pulls"] = (arms, pulls.transpose(2, 0, 1), {"units": "rounds"})
@@ -133,8 +132,8 @@ def to_dataset(
         "cost_unit": money,
         "cost_scale": scale,
         "optimum": float(best.relaxed),
-        "optimum_exact": int(pooled.exact),
-        "optimum_fixed_set": np.nan if pooled.fixed_value is None else float(pooled.fixed_value),
+        "optimum_exact": int(best.exact),
+        "optimum_fixed_set": np.nan if best.fixed_value is None else float(best.fixed_value),
         "budget_multiplier": float(best.multiplier),
         "binding": int(best.binding),
         "feasible": int(best.feasible),
@@ -146,7 +145,7 @@ def to_dataset(
     if by_type is not None:
         variables |= by_type.variables
         coordinates["type"] = ("type", np.asarray(environment.types, dtype=str))
-        attributes["optimum_pooled"] = float(pooled.relaxed)
+        attributes["optimum_pooled"] = float(true_optimum(problem, environment).relaxed)
     return xr.Dataset(variables, coordinates, attributes)
 
 

@@ -8,22 +8,19 @@ import numpy as np
 
 from c2mabv_jax.array import sums
 from c2mabv_jax.engine.round import TypeTally
-from c2mabv_jax.problem import Problem
-from c2mabv_jax.theory.typed import TypedOptimum, money_by_type, typed_optimum
+from c2mabv_jax.theory.typed import money_by_type
 
 
 class ByType(NamedTuple):
     """Quantities of runs in a world with types; sums over rounds `[R, B]`, in money.
 
     Attributes:
-      best: the optimum that sees the types.
       expected, expected_cost: of the sets played, under the true means.
       ideal, ideal_cost: of the optimum on the types that the run met. Their expectations are t
         times the optimum and what it spends; without the luck of the draw of types.
       variables: what the dataset holds by type.
     """
 
-    best: TypedOptimum
     expected: np.ndarray
     expected_cost: np.ndarray
     ideal: np.ndarray
@@ -31,10 +28,9 @@ class ByType(NamedTuple):
     variables: dict[str, tuple]
 
 
-def of_types(tally: TypeTally, problem: Problem, environment: Any, rounds: np.ndarray) -> ByType:
-    """See `ByType`; `tally` has entries `[R, G, (K,) B]`."""
+def of_types(tally: TypeTally, best: Any, environment: Any, rounds: np.ndarray) -> ByType:
+    """See `ByType`; `tally` has entries `[R, G, (K,) B]`, `best` is the `TypedOptimum`."""
     mean_reward, mean_cost, frequencies = money_by_type(environment)
-    best = typed_optimum(problem, mean_reward, mean_cost, frequencies)
     met, pulls = np.asarray(tally.rounds), np.asarray(tally.pulls)
     spent = sums.value(tally.cost) * float(environment.cost_scale)
     money = environment.cost_unit
@@ -51,7 +47,6 @@ def of_types(tally: TypeTally, problem: Problem, environment: Any, rounds: np.nd
         "type_optimum": (("type", "arm"), best.marginals, {"units": "share of the type's rounds"}),
     }
     return ByType(
-        best,
         weighted(pulls, mean_reward),
         weighted(pulls, mean_cost),
         weighted(met[:, :, None], best.value_by_type[:, None]),
@@ -61,7 +56,11 @@ def of_types(tally: TypeTally, problem: Problem, environment: Any, rounds: np.nd
 
 
 def weighted(pulls: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """Sum over types and arms of pulls `[R, G, K, B]` x means `[G, K]`, one after another."""
+    """Sum over types and arms of pulls `[R, G, K, B]` x means `[G, K]` (or `[G, K, B]`).
+
+    One after another: a matrix product adds up in an order that depends on how many runs there
+    are.
+    """
     total = np.zeros((pulls.shape[0], pulls.shape[-1]))
     for g, of_type in enumerate(means):
         for k, mean in enumerate(of_type):

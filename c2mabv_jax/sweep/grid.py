@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from c2mabv_jax.environments import generators, replay, scenario, synthetic
+from c2mabv_jax.environments import by_type, generators, replay, scenario, synthetic
 from c2mabv_jax.errors import FLOAT32_NOISE, ProblemError, rounded_up
 from c2mabv_jax.policies import catalogue
 from c2mabv_jax.problem import Problem
@@ -213,6 +213,7 @@ def _log(table: tables.Log, folder: Path):
             table.cost_scale,
             cost_unit=table.cost_unit,
             on_missing=table.on_missing,
+            types=table.types,
         )
         axes = {} if group is None else {"group": group}
         yield axes, lambda n, model, horizon, environment=environment: (None, environment)
@@ -227,20 +228,33 @@ def _synthetic(table: tables.Synthetic, folder: Path):
         "mean_reward_row": table.mean_reward,
         "mean_cost_row": table.mean_cost,
     }
+    if table.frequencies is not None:
+        rows = {}
     numbered = {key: list(range(len(values))) for key, values in rows.items()}
     for choice in _choices({**numbered, **swept}):
-        environment = synthetic(
-            table.mean_reward[choice["mean_reward_row"]],
-            table.mean_cost[choice["mean_cost_row"]],
-            table.reward,
-            table.cost,
-            names=table.names,
-            correlation=choice["correlation"],
-            concentration=choice["concentration"],
-            level_values=table.level_values,
-            cost_scale=table.cost_scale,
-            cost_unit=table.cost_unit,
-        )
+
+        def one(reward, cost, choice=choice):
+            return synthetic(
+                reward,
+                cost,
+                table.reward,
+                table.cost,
+                names=table.names,
+                correlation=choice["correlation"],
+                concentration=choice["concentration"],
+                level_values=table.level_values,
+                cost_scale=table.cost_scale,
+                cost_unit=table.cost_unit,
+            )
+
+        if table.frequencies is None:
+            environment: Any = one(
+                table.mean_reward[choice["mean_reward_row"]],
+                table.mean_cost[choice["mean_cost_row"]],
+            )
+        else:
+            worlds = [one(*means) for means in zip(table.mean_reward, table.mean_cost, strict=True)]
+            environment = by_type(worlds, table.frequencies, table.types)
         lengths = {key: len(values) for key, values in {**rows, **swept}.items()}
         axes = {key: value for key, value in choice.items() if lengths[key] > 1}
         yield axes, lambda n, model, horizon, environment=environment: (None, environment)
@@ -250,11 +264,18 @@ def _random(table: tables.Random, folder: Path):
     axes: dict[str, list[Any]] = {"num_arms": table.num_arms, "instance": table.instance}
     if table.tightness is not None:
         axes["tightness"] = table.tightness
+    if table.num_types is not None:
+        axes["num_types"] = table.num_types
     for choice in _choices(axes):
         named = {k: v for k, v in choice.items() if k != "num_arms"}
 
         def make(n, model, horizon, choice=choice):
             _fits(n, choice["num_arms"])
+            if "num_types" in choice:
+                sizes = (choice["num_types"], choice["num_arms"], n)
+                return generators.typed_instance(
+                    choice["instance"], *sizes, model, choice.get("tightness")
+                )
             return generators.random_instance(
                 choice["instance"],
                 choice["num_arms"],

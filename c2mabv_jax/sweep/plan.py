@@ -20,7 +20,7 @@ import numpy as np
 from c2mabv_jax.engine.records import recorded_rounds
 from c2mabv_jax.engine.round import Accounting
 from c2mabv_jax.errors import ProblemError
-from c2mabv_jax.simulation import accounting_for, check_fit
+from c2mabv_jax.simulation import accounting_for, check_fit, check_fit_of_types
 from c2mabv_jax.sweep.grid import Point
 
 LANE_QUANTUM = 64
@@ -122,6 +122,7 @@ def make_plan(
     batches: dict[tuple[int, int, int], list[int]] = {}
     for index, point in enumerate(points):
         check_fit(point.problem, point.environment, point.horizon, num_seeds, None)
+        check_fit_of_types(point.problem, point.environment, point.policy)
         problem, environment = point.problem, point.environment
         key = id(environment), problem.reward_model
         if key not in accountings:

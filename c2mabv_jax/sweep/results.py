@@ -35,8 +35,10 @@ from c2mabv_jax.results.dataset import provenance
 from c2mabv_jax.sweep.plan import Plan
 from c2mabv_jax.sweep.store import Folder, writing
 from c2mabv_jax.sweep.tally import Arrays
-from c2mabv_jax.theory.optimum import Optimum, true_optimum
+from c2mabv_jax.theory.optimum import Optimum
+from c2mabv_jax.theory.typed import TypedOptimum, best_of
 
+Truth = Optimum | TypedOptimum
 MONEY = "money"  # stands for the environment's own unit
 QUANTITIES: dict[str, str] = {
     "reward": "reward/round",
@@ -86,7 +88,7 @@ def assemble(plan: Plan, folder: Folder, attributes: dict[str, Any], options: An
     partial = folder.stage()
     quantities = dict(QUANTITIES, **({"uncovered": "rounds"} if options.coverage else {}))
     with writing(folder.path):
-        truths = [true_optimum(point.problem, point.environment) for point in plan.points]
+        truths = [best_of(point.problem, point.environment) for point in plan.points]
         dataset = _empty(plan, quantities, options.quantiles, truths)
         dataset.attrs.update(attributes, **provenance())
         runs = _RunFile(partial, plan, dataset, quantities) if options.per_seed else None
@@ -109,7 +111,7 @@ def assemble(plan: Plan, folder: Folder, attributes: dict[str, Any], options: An
 
 
 def _by_point(
-    plan: Plan, folder: Folder, truths: Sequence[Optimum], per_seed: bool
+    plan: Plan, folder: Folder, truths: Sequence[Truth], per_seed: bool
 ) -> Iterator[tuple[int, slice, Arrays]]:
     """Every point's quantities, `[rows, seeds]`, some recorded rounds at a time.
 
@@ -131,7 +133,7 @@ def _by_point(
                 for i, tile in here:
                     lanes = slice(max(start - tile.start, 0), stop - tile.start)
                     for name, value in reader.tile(i).items():
-                        if name not in ("points", "pulls", "count"):
+                        if name not in ("points", "pulls", "count", "type_pulls"):
                             # A copy: a view would keep the whole tile in memory.
                             parts.setdefault(name, []).append(value[rows][..., lanes].copy())
                 raw = {name: np.concatenate(parts.pop(name), axis=-1) for name in list(parts)}
@@ -158,12 +160,15 @@ class _Reader:
         return self.last[1]
 
 
-def _derive(point: Any, truth: Optimum, rounds: np.ndarray, raw: Arrays) -> Arrays:
+def _derive(point: Any, truth: Truth, rounds: np.ndarray, raw: Arrays) -> Arrays:
     """Quantities `[rows, seeds]` from what a tile holds, as `simulate` defines them."""
     t = rounds.astype(np.float64)[:, None]
     budget = float(point.problem.budget)
     expected, cost = raw["expected_reward"], raw["cost"] / t
-    regret = t * truth.relaxed - expected
+    # Where queries have types: the optimum on the types that the run met.
+    ideal = raw["ideal"] if "ideal" in raw else t * truth.relaxed
+    spent = raw["ideal_cost"] if "ideal_cost" in raw else t * budget
+    regret = ideal - expected
     fixed = np.nan if truth.fixed_value is None else truth.fixed_value
     return {
         **raw,
@@ -175,7 +180,7 @@ def _derive(point: Any, truth: Optimum, rounds: np.ndarray, raw: Arrays) -> Arra
         "signed_violation": cost - budget,
         "regret": regret,
         "regret_fixed_set": t * fixed - expected,
-        "lagrangian_regret": regret + truth.multiplier * (raw["expected_cost"] - t * budget),
+        "lagrangian_regret": regret + truth.multiplier * (raw["expected_cost"] - spent),
     }
 
 
@@ -221,7 +226,7 @@ def _means_by_arm(dataset: xr.Dataset, plan: Plan, folder: Folder) -> None:
 
 
 def _empty(
-    plan: Plan, quantities: dict[str, str], quantiles: Sequence[float], truths: Sequence[Optimum]
+    plan: Plan, quantities: dict[str, str], quantiles: Sequence[float], truths: Sequence[Truth]
 ) -> xr.Dataset:
     points, rounds = plan.points, plan.rounds
     units = {point.environment.cost_unit for point in points}

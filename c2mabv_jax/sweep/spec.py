@@ -134,10 +134,11 @@ class Log(Table):
     cost_scale: Positive | None = None
     cost_unit: Word | None = None
     on_missing: Literal["drop", "error"] = "drop"
+    types: Literal["group"] | None = None
 
 
 class Synthetic(Table):
-    """Stated means; a list of lists of means is an axis."""
+    """Stated means; a list of lists of means is an axis, with `frequencies` the types' means."""
 
     kind: Literal["synthetic"]
     label: Word | None = None
@@ -151,6 +152,19 @@ class Synthetic(Table):
     names: list[Word] | None = None
     cost_scale: Positive | None = None
     cost_unit: Word | None = None
+    frequencies: Annotated[list[Share], Field(min_length=1)] | None = None
+    types: list[Word] | None = None
+
+    @model_validator(mode="after")
+    def _by_type(self) -> Synthetic:
+        if self.frequencies is None:
+            if self.types is not None:
+                raise ValueError("types: give frequencies too, one number per type")
+            return self
+        for name in ("mean_reward", "mean_cost"):
+            if len(getattr(self, name)) != len(self.frequencies):
+                raise ValueError(f"{name}: give {len(self.frequencies)} lists, one per type")
+        return self
 
 
 class Random(Table):
@@ -161,6 +175,7 @@ class Random(Table):
     num_arms: Axis[Arms]
     instance: Axis[SeedId] = [0]
     tightness: Axis[Share] | None = None
+    num_types: Axis[Arms] | None = None
 
 
 class Gap(Table):

@@ -5,7 +5,8 @@ Kept per lane and recorded round (`[R, lanes]`): totals in float64 (`reward`, `c
 (`fallback`, `unconverged`, `messages`, `uncovered`), worst certificates (`gap`,
 `feasibility`). Kept per point of the tile: `points` `[P]`, and `pulls`, `count` summed over
 its lanes, int64 `[P, R, K]`, exact in any order; with `per_seed` also of every lane,
-`pulls_of_lane`, `count_of_lane`, int32 `[R, K, lanes]`.
+`pulls_of_lane`, `count_of_lane`, int32 `[R, K, lanes]`. Where queries have types, per point
+`type_pulls` `[P, R, G, K]` too, and per lane `ideal`, `ideal_cost` of the optimum on its types.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from c2mabv_jax.array import sums
 from c2mabv_jax.engine import block
-from c2mabv_jax.engine.round import Accounting, Tally
+from c2mabv_jax.engine.round import Accounting, Tally, TypeTally
+from c2mabv_jax.results.typed import weighted
 from c2mabv_jax.simulation import in_scaled_cost
 from c2mabv_jax.sweep.plan import Batch, Plan, Program, Tile
+from c2mabv_jax.theory.typed import money_by_type, typed_optimum
 
 Arrays = dict[str, np.ndarray]
 
@@ -198,11 +201,15 @@ def extract(
         expected = weighted(mean_reward)
     else:
         expected = np.full(pulls[:, 0].shape, np.nan)
+    expected_cost = weighted(mean_cost) * scale
+    of_types: Arrays = {}
+    if tally.by_type is not None:
+        expected, expected_cost, of_types = by_type(tally.by_type, points, own)
     kept: Arrays = {
         "reward": sums.value(tally.reward),
         "cost": sums.value(tally.cost) * scale,
         "expected_reward": expected,
-        "expected_cost": weighted(mean_cost) * scale,
+        "expected_cost": expected_cost,
         "fallback": np.asarray(tally.fallbacks),
         "unconverged": np.asarray(tally.unconverged),
         "messages": np.asarray(tally.messages),
@@ -212,9 +219,34 @@ def extract(
     }
     if tally.uncovered is not None:
         kept["uncovered"] = np.asarray(tally.uncovered)
-    for name, counts in (("pulls", pulls), ("count", observed)):
+    many = {"pulls": pulls, "count": observed}
+    if tally.by_type is not None:
+        kept |= of_types
+        many["type_pulls"] = np.asarray(tally.by_type.pulls)
+    for name, counts in many.items():
         sums_of_points = np.add.reduceat(counts.astype(np.int64), first, axis=-1)
         kept[name] = np.moveaxis(sums_of_points, -1, 0)
-        if per_seed:
+        if per_seed and name != "type_pulls":
             kept[f"{name}_of_lane"] = counts
     return kept
+
+
+def by_type(
+    tally: TypeTally, points: list[Any], own: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, Arrays]:
+    """Expected reward and cost, and those of the optimum on the same types, `[R, lanes]`.
+
+    Lane i is of `points[own[i]]`; money.
+    """
+    means = [money_by_type(point.environment) for point in points]
+    best = [typed_optimum(p.problem, *mine) for p, mine in zip(points, means, strict=True)]
+    met, pulls = np.asarray(tally.rounds)[:, :, None], np.asarray(tally.pulls)
+    stacked = lambda values: np.stack(list(values))[own].transpose(1, 2, 0)  # noqa: E731
+    return (
+        weighted(pulls, stacked(mu for mu, _, _ in means)),
+        weighted(pulls, stacked(c for _, c, _ in means)),
+        {
+            "ideal": weighted(met, stacked(b.value_by_type[:, None] for b in best)),
+            "ideal_cost": weighted(met, stacked(b.cost_by_type[:, None] for b in best)),
+        },
+    )

@@ -20,6 +20,8 @@ from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation.typed import check_additive
 from c2mabv_jax.theory.envelope import Oracle, Point, bracket, corners_of, share_of
+from c2mabv_jax.theory.fixed_set import best_fixed_set
+from c2mabv_jax.theory.optimum import Optimum, true_optimum
 from c2mabv_jax.theory.sets import AFFORDABLE
 
 
@@ -39,6 +41,8 @@ class TypedOptimum:
       value_by_type, cost_by_type: mu_g.z*_g and c_g.z*_g of a query of each type, `[G]`.
       binding: whether the best choice of all breaks the budget.
       feasible: whether some choice is affordable.
+      fixed_set, fixed_value: the best one set for all types within the budget, bool `[K]`, and
+        its value; None where none is affordable.
     """
 
     relaxed: float
@@ -50,6 +54,9 @@ class TypedOptimum:
     cost_by_type: np.ndarray
     binding: bool
     feasible: bool
+    fixed_set: np.ndarray | None
+    fixed_value: float | None
+    exact = True
 
 
 def typed_optimum(
@@ -82,6 +89,7 @@ def typed_optimum(
     if feasible and not slack:
         low, high, slope = bracket(oracle, budget)
         sets, mix = _one_swap(c * p[:, None], low.arms, high.arms, budget)
+    fixed_set, fixed_value = best_fixed_set(_linear(problem), p @ mu, p @ c)
     marginals = np.tensordot(mix, np.array(sets, float), axes=1)
     value, cost = (mu * marginals).sum(axis=1), (c * marginals).sum(axis=1)
     return TypedOptimum(
@@ -94,7 +102,16 @@ def typed_optimum(
         cost_by_type=cost,
         binding=not slack,
         feasible=feasible,
+        fixed_set=fixed_set,
+        fixed_value=fixed_value,
     )
+
+
+def best_of(problem: Problem, environment: Any) -> Optimum | TypedOptimum:
+    """The optimum at the truth of an environment, in its money: by type where it has types."""
+    if environment.num_types is None:
+        return true_optimum(problem, environment)
+    return typed_optimum(problem, *money_by_type(environment))
 
 
 def typed_front(
@@ -169,6 +186,13 @@ def _check(
     if p.ndim != 1 or not (np.isfinite(p).all() and (p >= 0).all() and abs(p.sum() - 1) < 1e-6):
         raise ProblemError("frequencies: give probabilities, 0 or more, that add up to 1")
     return arrays[0], arrays[1], p
+
+
+def _linear(problem: Problem) -> Problem:
+    """With one LLM per query AWC and AIC are SUC."""
+    if problem.reward_model == "SUC":
+        return problem
+    return problem.replace(reward_model="SUC", feedback="semi-bandit")
 
 
 def money_by_type(environment: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
