@@ -21,6 +21,18 @@ def rounded_up(value: float) -> str:
     return f"{shown:.4g}"
 
 
+def printable(text: str) -> str:
+    """The text in one line, without what a terminal would obey (ESC and the like)."""
+    shown = (c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
+    return "".join(shown)
+
+
+def shortened(value: Any, most: int = 80) -> str:
+    """A value as it is written in Python, at most so many characters of it."""
+    text = repr(value)
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
 def is_traced(value: Any) -> bool:
     """Whether `value` is abstract (inside `jit` or `vmap`) or one entry per lane: not checked."""
     import jax  # here, so that a command that only complains need not wait for it

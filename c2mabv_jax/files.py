@@ -23,7 +23,7 @@ import secrets
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from c2mabv_jax import __version__
 from c2mabv_jax.errors import ProblemError
@@ -32,6 +32,7 @@ MARKER = "c2mabv.json"
 FORMAT = "c2mabv_jax folder 1"
 LARGEST_MARKER = 1 << 28  # bytes
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 _PART = re.compile(r"\.([0-9a-f]{32})\.[0-9a-f]{8}\.part")
 
 
@@ -53,21 +54,34 @@ def read(path: str | os.PathLike[str], most: int, field: str, fix: str) -> bytes
         return ProblemError(f"{field} = {os.fspath(path)!r}: {why}; {fix}")
 
     try:
-        # Looked at before it is opened: opening a device may do something.
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            kind = "a folder" if os.path.isdir(path) else "not a regular file"
-            raise refuse(kind)
-        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise refuse("not a regular file")
+        with opened(path) as stream:
             content = stream.read(most + 1)
-    except ProblemError:
-        raise
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         raise refuse(getattr(error, "strerror", None) or error) from None
     if len(content) > most:
         raise refuse(f"larger than {most} bytes")
     return content
+
+
+def opened(path: str | os.PathLike[str]) -> BinaryIO:
+    """A regular file, open; anything else, which might never end, is refused.
+
+    Raises:
+      OSError: nothing there, or a folder, a pipe, a device.
+    """
+    _check_regular(os.stat(path))  # before it is opened: opening a device may do something
+    handle = os.open(path, os.O_RDONLY | _NONBLOCK)
+    try:
+        _check_regular(os.fstat(handle))
+    except OSError:
+        os.close(handle)
+        raise
+    return os.fdopen(handle, "rb")
+
+
+def _check_regular(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file")
 
 
 def read_own(path: Path, most: int | None = None) -> bytes:
@@ -78,7 +92,7 @@ def read_own(path: Path, most: int | None = None) -> bytes:
       FileNotFoundError: nothing is there.
     """
     try:
-        handle = os.open(path, os.O_RDONLY | _NOFOLLOW | os.O_NONBLOCK)
+        handle = os.open(path, os.O_RDONLY | _NOFOLLOW | _NONBLOCK)
     except OSError as error:
         if error.errno == errno.ENOTDIR:  # a file where its folder belongs
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
@@ -154,7 +168,7 @@ def digest(content: bytes) -> str:
 def digest_of(path: Path) -> str | None:
     """Checksum of a regular file; None for anything else, links included, or nothing at all."""
     try:
-        handle = os.open(path, os.O_RDONLY | _NOFOLLOW | os.O_NONBLOCK)
+        handle = os.open(path, os.O_RDONLY | _NOFOLLOW | _NONBLOCK)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO):
             return None

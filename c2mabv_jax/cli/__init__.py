@@ -8,6 +8,7 @@ asked for, so that `--help` and a mistyped option need not wait for JAX.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -16,6 +17,8 @@ import typer
 from typer.core import TyperGroup
 
 import c2mabv_jax
+from c2mabv_jax import interrupts
+from c2mabv_jax.errors import printable
 
 # What each subcommand does, in the order of `--help` and short enough for one line of it.
 COMMANDS = {
@@ -82,6 +85,7 @@ def command() -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every expected error is one line on standard error, exit 2."""
+    interrupts.install()
     sys.exit(run_command(sys.argv[1:] if arguments is None else list(arguments)))
 
 
@@ -92,16 +96,38 @@ def run_command(arguments: Sequence[str]) -> int:
             list(arguments) or ["--help"], prog_name="c2mabv", standalone_mode=False
         )
     except (typer.Abort, KeyboardInterrupt):
-        return _complain("interrupted", 130)
+        return _complain(interrupts.WORD, interrupts.STATUS)
     except typer.Exit as stop:
         return stop.exit_code
     except _UsageError as error:
         return _complain(error.format_message())  # type: ignore[attr-defined]
     except (c2mabv_jax.ProblemError, OSError) as error:
         return _complain(str(error))
+    except Exception:
+        if interrupts.seen():  # turned into something else on its way
+            return _complain(interrupts.WORD, interrupts.STATUS)
+        if (line := _missing_device()) is not None:
+            return _complain(line)
+        raise
     return status if isinstance(status, int) else 0
 
 
 def _complain(message: str, status: int = 2) -> int:
-    print(f"c2mabv: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"c2mabv: error: {printable(message)}", file=sys.stderr)
     return status
+
+
+def _missing_device() -> str | None:
+    """A line on devices that were asked for and are not there; None where that is not it."""
+    asked = os.environ.get("JAX_PLATFORMS")
+    if not asked or "jax" not in sys.modules:
+        return None
+    import jax
+
+    try:
+        jax.devices()
+    except Exception:  # JAX raises several kinds
+        jax.config.update("jax_platforms", None)
+        there = ", ".join(sorted({device.platform for device in jax.devices()}))
+        return f"JAX_PLATFORMS = {asked!r}: no such device here; available: {there}; unset it"
+    return None

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from c2mabv_jax import files
-from c2mabv_jax.errors import ProblemError
+from c2mabv_jax.errors import ProblemError, printable
 
 MARK = "summary.json"  # of a run
 Publish = Callable[[Mapping[str, bytes]], Path]
@@ -258,4 +258,4 @@ def lock(folder: Path) -> int | None:
 
 def note(line: str) -> None:
     """A line that is no part of the answer."""
-    print(f"c2mabv: note: {line}", file=sys.stderr)
+    print(f"c2mabv: note: {printable(line)}", file=sys.stderr)

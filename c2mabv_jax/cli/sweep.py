@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from c2mabv_jax import interrupts
 from c2mabv_jax.errors import ProblemError
 
 EXAMPLE = Path(__file__).parent.parent / "sweep" / "example.toml"
@@ -92,7 +93,7 @@ def _terminate_like_interrupt() -> Any:
     """Let a polite kill, as batch systems send before the hard one, stop as Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():
         return None
-    return signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return signal.signal(signal.SIGTERM, interrupts.handle)
 
 
 def _leave(status: int) -> None:

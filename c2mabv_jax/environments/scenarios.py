@@ -8,13 +8,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
-import tomllib
 from importlib import resources
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from c2mabv_jax import toml
 from c2mabv_jax.array.pytree import register_dataclass
 from c2mabv_jax.environments.laws import Bernoulli, token_cost
 from c2mabv_jax.environments.synthetic import Synthetic
@@ -169,20 +169,12 @@ def _load(name: str, prices: str | os.PathLike[str] | None) -> _File:
     if prices is None:
         source = _FILES[name]
         text = resources.files(__package__).joinpath("data", source).read_text("utf-8")
+        table = toml.parse(text, source)
     else:
         source = os.fspath(prices)
-        try:
-            with open(source, encoding="utf-8") as stream:
-                text = stream.read()
-        except UnicodeDecodeError:
-            raise ProblemError(f"prices = {source!r}: not UTF-8 text; give a TOML file") from None
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise ProblemError(f"prices = {source!r}: {why}; give a TOML file") from None
+        table = toml.read(prices, "prices")
     try:
-        file = _File.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ProblemError(f"prices = {source!r}: not TOML: {error}".replace("\n", " ")) from None
+        file = _File.model_validate(table)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -24,6 +24,7 @@ from c2mabv_jax.errors import ProblemError
 _FORMAT = "c2mabv_jax state 1"
 _FORMAT_NAME, _KIND_NAME = "__format__", "__kind__"
 _HEADER_BYTES = 1024  # an entry is its array and a short header
+_NO_STATE = "no policy reaches such a state: load one saved before"
 _DAMAGED = (OSError, ValueError, EOFError, KeyError, MemoryError, RuntimeError,
             zipfile.BadZipFile, zlib.error)  # fmt: skip
 
@@ -72,19 +73,22 @@ def load_state(path: str | os.PathLike, like: Any) -> Any:
       A state with the structure of `like`.
 
     Raises:
-      ProblemError: no such file, a damaged one, or the state of another policy or problem.
+      ProblemError: no such file, a damaged one, the state of another policy or problem, or
+        numbers that no policy reaches: NaN, infinities, negative counts.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(like)
     expected = {_leaf_name(where): leaf for where, leaf in leaves}
     try:
-        # Only a zip archive: given anything else NumPy would try its other formats.
-        with zipfile.ZipFile(path) as archive:
-            sizes = {
-                info.filename.removesuffix(".npy"): info.file_size for info in archive.filelist
-            }
-        with np.load(path, allow_pickle=False) as file:
-            _check_kind(path, file, sizes, like, set(expected))
-            arrays = [_read(path, file, sizes, name, leaf) for name, leaf in expected.items()]
+        with files.opened(path) as stream:
+            # Only a zip archive: given anything else NumPy would try its other formats.
+            with zipfile.ZipFile(stream) as archive:
+                sizes = {
+                    info.filename.removesuffix(".npy"): info.file_size for info in archive.filelist
+                }
+            stream.seek(0)
+            with np.load(stream, allow_pickle=False) as file:
+                _check_kind(path, file, sizes, like, set(expected))
+                arrays = [_read(path, file, sizes, name, leaf) for name, leaf in expected.items()]
     except ProblemError:
         raise
     except FileNotFoundError:
@@ -154,6 +158,11 @@ def _read(path: Any, file: Any, sizes: dict[str, int], name: str, leaf: Any) -> 
         raise ValueError(f"its entry {name!r} is no array")
     if array.shape != shape or array.dtype != dtype:
         raise ProblemError(_misfit(path, name, f"{array.dtype}{list(array.shape)}", shape, dtype))
+    if not np.isfinite(array).all():
+        raise ProblemError(f"path = {str(path)!r}: {name} holds NaN or an infinity; {_NO_STATE}")
+    counted = dtype.kind == "i" or name.rpartition(".")[2].endswith("count")
+    if counted and (array < 0).any():
+        raise ProblemError(f"path = {str(path)!r}: {name} counts below 0; {_NO_STATE}")
     return jnp.asarray(array)
 
 

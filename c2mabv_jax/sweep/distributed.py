@@ -7,11 +7,12 @@ the others in their common folder, and the others wait for it when they leave.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 
 import jax
 
-from c2mabv_jax.errors import ProblemError
+from c2mabv_jax.errors import ProblemError, shortened
 
 LONGEST_END = 7 * 86400  # seconds a process that has done its share waits for the slowest one
 
@@ -38,8 +39,9 @@ def connect(coordinator: str | None, num_processes: int | None, process_id: int 
         raise ProblemError(f"{missing[0]}: missing; give {', '.join(given)} together")
     assert coordinator is not None and num_processes is not None and process_id is not None
     host, _, port = coordinator.rpartition(":")
-    if not (host and port.isdigit() and 0 < int(port) < 65536):
-        raise ProblemError(f"--coordinator = {coordinator!r}: give HOST:PORT")
+    # Not isdigit, which takes "²", nor int of any length, which has a limit of its own.
+    if not (host and re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
+        raise ProblemError(f"--coordinator = {shortened(coordinator)}: give HOST:PORT")
     if num_processes < 1:
         raise ProblemError(f"--num-processes = {num_processes}: give at least 1")
     if not 0 <= process_id < num_processes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
@@ -61,14 +62,28 @@ def points(spec: Spec, folder: Path, source: str = "spec") -> list[Point]:
       ProblemError: a combination that is no problem, or budgets that no legal set can keep at
         all points; names table, key, value and fix.
     """
-    found = []
-    for point in _product(spec, folder, source):
-        found.append(point)
-        if len(found) > MOST_POINTS:
-            raise ProblemError(f"{source}: more than {MOST_POINTS} points; shorten the lists")
+    number = num_points(spec)
+    if number > MOST_POINTS:
+        raise ProblemError(
+            f"{source}: {number:,} points, and {MOST_POINTS:,} at most; shorten the lists"
+        )
+    found = list(_product(spec, folder, source))
     if all(_least_cost(point) is not None for point in found):
         raise ProblemError(f"{source}: {unaffordable(found)}; give a larger one")
     return found
+
+
+def num_points(spec: Spec) -> int:
+    """How many points there will be, counted from the lists alone."""
+
+    def size(axes: Iterable[list[Any] | None]) -> int:
+        return math.prod(len(values) for values in axes if values is not None)
+
+    worlds = sum(
+        size(getattr(table, axis) for axis in _AXES[type(table)]) for table in spec.environment
+    )
+    problems = size(_problem_axes(spec.problem).values())
+    return worlds * problems * sum(size(_policy_axes(table).values()) for table in spec.policy)
 
 
 def unaffordable(found: Sequence[Point]) -> str | None:
@@ -336,6 +351,18 @@ _WORLDS: dict[type, Callable[..., Iterator[tuple[dict[str, Any], Any]]]] = {
     tables.Gap: _gap,
     tables.Minimax: _minimax,
     tables.Cascading: _cascading,
+}
+
+
+# Keys whose lists are axes.
+_AXES: dict[type, tuple[str, ...]] = {
+    tables.Scenario: (),
+    tables.Log: ("group",),
+    tables.Synthetic: ("mean_reward", "mean_cost", "correlation", "concentration"),
+    tables.Random: ("num_arms", "instance", "tightness"),
+    tables.Gap: ("num_arms", "gap"),
+    tables.Minimax: ("num_arms", "factor"),
+    tables.Cascading: ("num_arms", "p", "gap"),
 }
 
 

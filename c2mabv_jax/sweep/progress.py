@@ -8,6 +8,8 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from c2mabv_jax.errors import printable
+
 LOG_EVERY = 30.0  # seconds between lines in a log
 
 
@@ -71,6 +73,7 @@ class Progress:
         """A line, above the bar where there is one."""
         if self.quiet:
             return
+        line = printable(line)
         if self._bar is not None:
             self._bar.write(f"sweep: {line}", file=self.stream)
         else:

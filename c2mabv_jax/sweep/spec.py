@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -43,11 +42,11 @@ from pydantic import (
     model_validator,
 )
 
+from c2mabv_jax import toml
 from c2mabv_jax.engine.records import LARGEST_HORIZON
-from c2mabv_jax.errors import ProblemError
+from c2mabv_jax.errors import ProblemError, shortened
 
 T = TypeVar("T")
-LARGEST_FILE = 1 << 20  # bytes; a sweep file is written by hand
 
 
 def _listed(value: Any) -> Any:
@@ -296,28 +295,19 @@ def load(path: str | os.PathLike[str]) -> tuple[Spec, Path]:
     Raises:
       ProblemError: one line with file, table, key, value and fix.
     """
-    file = Path(path)
-    try:
-        if file.stat().st_size > LARGEST_FILE:
-            raise ProblemError(f"spec = {str(file)!r}: too large for a sweep file; check the path")
-        text = file.read_bytes().decode("utf-8")
-    except UnicodeDecodeError:
-        raise ProblemError(f"spec = {str(file)!r}: not UTF-8 text; give a TOML file") from None
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise ProblemError(f"spec = {str(file)!r}: {why}; give a TOML file") from None
-    return parse(text, str(file)), file.parent
+    return _checked(toml.read(path, "spec"), os.fspath(path)), Path(path).parent
 
 
 def parse(text: str, source: str) -> Spec:
     """Check the text of a sweep file; `source` names it in errors."""
+    return _checked(toml.parse(text, source), source)
+
+
+def _checked(table: dict[str, Any], source: str) -> Spec:
     try:
-        return Spec.model_validate(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        if isinstance(error, ValidationError):
-            raise ProblemError(f"{source}: {_first_problem(error)}") from None
-        why = " ".join(str(error).split())
-        raise ProblemError(f"{source}: not TOML: {why}; correct the file there") from None
+        return Spec.model_validate(table)
+    except ValidationError as error:
+        raise ProblemError(f"{source}: {_first_problem(error)}") from None
 
 
 _KEYS = {
@@ -347,7 +337,7 @@ def _first_problem(error: ValidationError) -> str:
             tag = location.pop(0) if location and location[0] in _KEYS else "scenario"
             allowed = _KEYS[tag]
     key = "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in location)[1:]
-    value = "" if kind in ("missing", "model_type") else f" = {_short(first['input'])}"
+    value = "" if kind in ("missing", "model_type") else f" = {shortened(first['input'])}"
     if kind == "extra_forbidden":
         near = difflib.get_close_matches(location[-1], allowed, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
@@ -358,7 +348,7 @@ def _first_problem(error: ValidationError) -> str:
         kinds = ", ".join(k for k in _KEYS if k not in ("problem", "policy"))
         chosen = first["input"].get("kind") if isinstance(first["input"], dict) else None
         given = "missing" if chosen is None else "unknown"
-        value = "" if chosen is None else f" = {_short(chosen)}"
+        value = "" if chosen is None else f" = {shortened(chosen)}"
         return f"{table}kind{value}: {given}; choose one of {kinds}"
     if kind == "list_type" and key in ("environment", "policy") and not table:
         return f"[{key}]: may occur more than once; write [[{key}]]"
@@ -367,11 +357,6 @@ def _first_problem(error: ValidationError) -> str:
     if not key:  # a check of the whole table, which names its keys itself
         return f"{table}{message}"
     return f"{table}{key}{value}: {message}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def differences(old: Any, new: Any, place: str = "") -> Sequence[tuple[str, Any, Any]]:

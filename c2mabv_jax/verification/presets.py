@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
+from c2mabv_jax import toml
 from c2mabv_jax.errors import ProblemError
 
 
@@ -166,15 +166,7 @@ def read_spec(path: Path | None, **overrides: Any) -> Spec:
     Raises:
       ProblemError: unreadable file, unknown field, or a value that does not fit; one line.
     """
-    table: dict[str, Any] = {}
-    if path is not None:
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not a text file"
-            raise ProblemError(f"SPEC = '{path}': {reason}; give a TOML file") from None
-        except tomllib.TOMLDecodeError as error:
-            raise ProblemError(f"SPEC = '{path}': not TOML: {error}") from None
+    table: dict[str, Any] = {} if path is None else toml.read(path, "SPEC")
     table.update({key: value for key, value in overrides.items() if value is not None})
     own: dict[str, Any] = {key: table.pop(key) for key in ("preset", "seed") if key in table}
     spec = _validated(Spec, {**own, "changes": table})
