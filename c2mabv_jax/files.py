@@ -81,7 +81,8 @@ def opened(path: str | os.PathLike[str]) -> BinaryIO:
 
 def _check_regular(status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise OSError("a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file")
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise OSError(errno.EINVAL, kind)
 
 
 def read_own(path: Path, most: int | None = None) -> bytes:

@@ -11,6 +11,7 @@ from c2mabv_jax.errors import ProblemError
 
 LARGEST = 1 << 20  # bytes; such a file is written by hand
 DEEPEST = 32  # tables within tables
+MOST_DOTS = 200  # between two commas; the time tomllib takes grows with the square of them
 
 
 def read(path: str | os.PathLike[str], field: str) -> dict[str, Any]:
@@ -38,6 +39,9 @@ def parse(text: str, source: str) -> dict[str, Any]:
     Raises:
       ProblemError: not TOML, or nested deeper than anybody writes.
     """
+    pieces = (piece for line in text.splitlines() for piece in line.split(","))
+    if any(piece.count(".") > MOST_DOTS for piece in pieces):
+        raise ProblemError(_too_deep(source))
     try:
         table = tomllib.loads(text)
     except RecursionError:

@@ -22,17 +22,25 @@ WORLD = c2.environments.synthetic([0.9, 0.7, 0.5, 0.2], [0.8, 0.45, 0.3, 0.1])
 
 
 def scrambled(state, seed=0):
-    """The state with arbitrary bits in every leaf: NaN, infinities, negative zero and all."""
+    """The state with arbitrary bits in every leaf, as far as a state may hold them.
+
+    Floats are finite (negative zero and denormals among them), counts not negative.
+    """
     rng = np.random.default_rng(seed)
 
-    def scramble(leaf):
+    def scramble(where, leaf):
         leaf = np.asarray(leaf)
         if leaf.dtype == bool:
             return jnp.asarray(rng.random(leaf.shape) < 0.5)
-        bits = np.frombuffer(rng.bytes(leaf.nbytes), leaf.dtype)
-        return jnp.asarray(bits.reshape(leaf.shape))
+        bits = np.frombuffer(rng.bytes(leaf.nbytes), leaf.dtype).reshape(leaf.shape)
+        if leaf.dtype.kind == "i":
+            bits = bits & np.iinfo(leaf.dtype).max
+        else:
+            bits = np.where(np.isfinite(bits), bits, -leaf.dtype.type(0))
+        counts = jax.tree_util.keystr(where).endswith("count")
+        return jnp.asarray(np.abs(bits) if counts else bits)
 
-    return jax.tree.map(scramble, state)
+    return jax.tree_util.tree_map_with_path(scramble, state)
 
 
 def assert_same_bits(one, other):

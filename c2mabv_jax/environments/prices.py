@@ -14,9 +14,11 @@ import tomllib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from c2mabv_jax import files
 from c2mabv_jax.environments.columns import near
 from c2mabv_jax.errors import ProblemError
 
+LARGEST = 1 << 26  # bytes; published lists of all models are some megabytes
 PER = {"token": 1.0, "1K": 1e3, "1M": 1e6}
 
 
@@ -36,14 +38,13 @@ def read_prices(path: str | os.PathLike[str]) -> dict[str, Price]:
     source = os.fspath(path)
     kind = "text"
     try:
-        with open(source, encoding="utf-8-sig") as stream:
-            text = stream.read()
+        text = files.read(path, LARGEST, "prices", "give TOML or JSON").decode("utf-8-sig")
         kind = "JSON" if text.lstrip().startswith("{") else "TOML"
         content = json.loads(text) if kind == "JSON" else tomllib.loads(text)
     except UnicodeDecodeError:
         raise ProblemError(f"prices = {source!r}: not UTF-8 text; give TOML or JSON") from None
-    except OSError as error:
-        raise ProblemError(f"prices = {source!r}: {error.strerror}; give TOML or JSON") from None
+    except ProblemError:
+        raise
     except (ValueError, RecursionError) as error:
         raise ProblemError(
             " ".join(f"prices = {source!r}: not {kind} ({error}); correct it".split())

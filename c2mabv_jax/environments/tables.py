@@ -22,6 +22,7 @@ from typing import IO, Any, NamedTuple, cast
 
 import pandas as pd
 
+from c2mabv_jax import files
 from c2mabv_jax.errors import ProblemError
 
 MOST_CHARACTERS = 1 << 27  # of one cell
@@ -133,9 +134,9 @@ def _encoding(file: str, head: bytes) -> str:
 
 def _opened(name: str) -> IO[bytes]:
     """The file's bytes, unpacked if it is gzipped."""
-    with open(name, "rb") as stream:
+    with files.opened(name) as stream:
         packed = stream.read(2) == b"\x1f\x8b"
-    return cast("IO[bytes]", gzip.open(name, "rb") if packed else open(name, "rb"))
+    return cast("IO[bytes]", gzip.open(name, "rb") if packed else files.opened(name))
 
 
 def _text(name: str, file: str, encoding: str) -> Table:
