@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
@@ -16,7 +17,7 @@ import pytest
 import xarray as xr
 from sweep_spec import variant, written
 
-from c2mabv_jax import advice, environments, files, sweep, verification
+from c2mabv_jax import advice, cli, environments, files, sweep, verification
 from c2mabv_jax.advice import report as advice_report
 from c2mabv_jax.bench import run as bench_run
 from c2mabv_jax.bench import table as bench_table
@@ -25,6 +26,7 @@ from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.plotting import style
 from c2mabv_jax.results import stored
 from c2mabv_jax.sweep import execute, store
+from c2mabv_jax.sweep import results as sweep_results
 from c2mabv_jax.sweep import run as sweep_run
 from c2mabv_jax.verification import presets
 from c2mabv_jax.verification import report as verification_report
@@ -34,7 +36,22 @@ RESULT = {"summary.json": b"{}", "results.zarr/.zgroup": b"{}", "figures/a.png":
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, Path]:
+def small_answer(tmp_path_factory):
+    """In the place of `assemble`: results of a few files, which is what takes the time here."""
+    store_of = tmp_path_factory.mktemp("small") / "store"
+    small = xr.Dataset({"regret_mean": ("point", [1.0])}, {"policy": ("point", [1])})
+    small.to_zarr(store_of, zarr_format=2)
+
+    def assemble(plan, folder, *rest):
+        partial = folder.stage()
+        shutil.copytree(store_of, partial)
+        return folder.publish(partial)
+
+    return assemble
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, small_answer) -> tuple[Path, Path]:
     """A small sweep file and the folder of its finished sweep."""
     place = tmp_path_factory.mktemp("finished")
     spec = written(
@@ -44,12 +61,14 @@ def finished(tmp_path_factory) -> tuple[Path, Path]:
             policy__alphas=[[0.3, 0.05]], policy__delta=0.05,
         ) | {"policy": [{"name": "c2mabv"}]},
     )  # fmt: skip
-    sweep.sweep(spec, place / "out", tile=64, quiet=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep_results, "assemble", small_answer)
+        sweep.sweep(spec, place / "out", tile=64, quiet=True)
     return spec, place / "out"
 
 
 @pytest.fixture
-def fast(finished, monkeypatch):
+def fast(finished, small_answer, monkeypatch):
     """Every command with its work done already: what is left is what it does to folders."""
     spec, out = finished
     plan = sweep_run.read(spec, 64)
@@ -57,6 +76,7 @@ def fast(finished, monkeypatch):
     tiles = [whole.read_tile(number) for number in range(whole.tiles)]
     monkeypatch.setenv(cache.VARIABLE, "off")
     monkeypatch.setattr(sweep_run, "read", lambda path, tile: plan)
+    monkeypatch.setattr(sweep_results, "assemble", small_answer)
     monkeypatch.setattr(execute, "run_tile", lambda plan, number, *rest: tiles[number])
     done = SimpleNamespace(
         problem=SimpleNamespace(num_selected=1), run=SimpleNamespace(budget=1.0),
@@ -85,6 +105,7 @@ def fast(finished, monkeypatch):
     from c2mabv_jax.verification import run as verification_run
     from c2mabv_jax.verification import work
 
+    monkeypatch.setattr(cli, "command", functools.cache(cli.command))
     monkeypatch.setattr(os, "fsync", lambda handle: None)  # the slowest step by far
     monkeypatch.setattr(plot_cli, "opened", verified)
     monkeypatch.setattr(plot_cli, "run_figures", lambda results: {"a": None})
@@ -100,7 +121,7 @@ def fast(finished, monkeypatch):
 
 def verified(where: Path) -> xr.Dataset:
     """Stored results, without a look at what they hold."""
-    stored.load(where)
+    stored.verify(where)
     return xr.Dataset(coords={"point": [0]})
 
 
@@ -364,53 +385,54 @@ def test_what_appears_meanwhile_is_kept(tmp_path, capsys):
     assert (tmp_path / "out-2" / "notes").read_text() == "x"
 
 
+# For step 1, 2, ...: a result in STEP/out, and a process that replaces it and dies at its
+# STEP-th call of the system; ends with the first that gets through.
 KILLED = """
-import os, sys
+import itertools, os, sys
 from pathlib import Path
-from c2mabv_jax import files
 from c2mabv_jax.cli import folder
-step, count = int(sys.argv[2]), 0
-def counted(true):
-    def step_of(*rest, **options):
-        global count
-        count += 1
-        if count == step:
-            os._exit(9)
-        return true(*rest, **options)
-    return step_of
-for name in ("open", "rename", "replace", "link", "unlink", "mkdir", "rmdir", "fsync"):
-    setattr(os, name, counted(getattr(os, name)))
-with folder.reserved(folder.choose(Path(sys.argv[1]), "", True), "run") as publish:
-    publish({"summary.json": b"new", "figures/a.png": b"a" * 99})
+def replace(out, step):
+    calls = itertools.count(1)
+    def counted(true):
+        def step_of(*rest, **options):
+            if next(calls) == step:
+                os._exit(9)
+            return true(*rest, **options)
+        return step_of
+    for name in ("open", "rename", "replace", "link", "unlink", "mkdir", "rmdir", "fsync"):
+        setattr(os, name, counted(getattr(os, name)))
+    with folder.reserved(folder.choose(out, "", True), "run") as publish:
+        publish({"summary.json": b"new", "figures/a.png": b"a" * 99})
+for step in itertools.count(1):
+    out = Path(sys.argv[1], str(step), "out")
+    with folder.reserved(folder.Place(out), "run") as publish:
+        publish({"summary.json": b"old", "b": b"b"})
+    child = os.fork()
+    if child == 0:
+        replace(out, step)
+        os._exit(0)
+    if os.waitpid(child, 0)[1] == 0:
+        break
 """
 
 
 def test_killed_at_any_step(tmp_path, capsys):
     """The result is the old or the new one; what is left over goes at the next command."""
-    steps, left = 0, 0
-    while True:
-        steps += 1
-        out = tmp_path / str(steps) / "out"
-        with folder.reserved(folder.Place(out), "run") as publish:
-            publish({"summary.json": b"old", "b": b"b"})
-        ended = _in_fork(KILLED, str(out), str(steps))
-        left += any(name != "out" for name in os.listdir(out.parent))
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], timeout=120, check=True)
+    steps = sorted(tmp_path.iterdir(), key=lambda path: int(path.name))
+    left = 0
+    for place in steps:
+        out = place / "out"
+        left += any(name != "out" for name in os.listdir(place))
         with folder.reserved(folder.choose(out, "", True), "run") as publish:
-            assert (out / "summary.json").read_bytes() in (b"old", b"new"), steps
+            assert (out / "summary.json").read_bytes() in (b"old", b"new"), place
             publish({"summary.json": b"last"})
-        there = [name for name in os.listdir(out.parent) if name != "out"]
+        there = [name for name in os.listdir(place) if name != "out"]
         # Where not even the marker is whole, nobody can tell whose it is.
-        assert all(len(os.listdir(out.parent / name)) <= 1 for name in there), steps
-        marked = [name for name in there if (out.parent / name / files.MARKER).exists()]
-        assert marked == [], steps
+        assert all(len(os.listdir(place / name)) <= 1 for name in there), place
+        assert [name for name in there if (place / name / files.MARKER).exists()] == [], place
         assert held(out).keys() == {files.MARKER, "summary.json"}
-        if ended == 0:
-            break
-    assert steps > 20 and left > 5
-
-
-def _in_fork(code: str, *arguments: str) -> int:
-    return subprocess.run([sys.executable, "-c", code, *arguments], timeout=60).returncode
+    assert len(steps) > 20 and left > 5
 
 
 def test_a_leftover_with_foreign_things_stays(tmp_path, capsys):

@@ -25,17 +25,27 @@ def load(folder: str | os.PathLike[str]) -> xr.Dataset:
       ProblemError: no results there, or damaged ones: a file that is missing, changed or of
         another run. Names the array and how to mend it.
     """
+    root, mend = Path(folder), verify(folder)
+    try:
+        return xr.open_zarr(root / RESULTS)
+    except Exception as error:  # zarr raises many kinds; the checksums say it is what we wrote
+        why = " ".join(str(error).split())[:120] or type(error).__name__
+        raise ProblemError(f"{str(root)!r}: {RESULTS} cannot be read ({why}); {mend}") from None
+
+
+def verify(folder: str | os.PathLike[str]) -> str:
+    """Raise unless every byte of `results.zarr` is what was written; see `load`.
+
+    Returns:
+      How damage would be mended.
+    """
     root = Path(folder)
     sums, mend = _sums(root)
     for name, what in damage(root / RESULTS, sums):
         array, _, rest = name.partition("/")
         piece = f"array {array!r}, {rest!r}" if rest else repr(name)
         raise ProblemError(f"{str(root)!r}: {RESULTS}: {piece}: {what}; {mend}")
-    try:
-        return xr.open_zarr(root / RESULTS)
-    except Exception as error:  # zarr raises many kinds; the checksums say it is what we wrote
-        why = " ".join(str(error).split())[:120] or type(error).__name__
-        raise ProblemError(f"{str(root)!r}: {RESULTS} cannot be read ({why}); {mend}") from None
+    return mend
 
 
 def _sums(root: Path) -> tuple[dict[str, str], str]:
