@@ -92,14 +92,13 @@ def known_sets(log: Replay, problem: Problem) -> Known:
         subsets(problem.num_arms, problem.num_selected, at_most=True)  # says how many they are
         raise ProblemError("satisfaction: give bernoulli, or a log with scores of 0 and 1")
     score = np.asarray(log.score, np.float64).T
-    cost = np.asarray(log.scaled_cost, np.float64).T * log.cost_scale
     return Known(
         sets=table.sets,
         quality=table.values,
         cost=table.costs,
-        single_quality=score.mean(axis=0),
-        single_cost=cost.mean(axis=0),
-        single_error=1.96 * score.std(axis=0) / np.sqrt(len(score)),
+        single_quality=np.asarray(log.mean_reward, np.float64),
+        single_cost=np.asarray(log.mean_cost, np.float64) * log.cost_scale,
+        single_error=1.96 * score.std(axis=0) / np.sqrt(log.num_answers),
         corners=upper_envelope(table.costs, table.values),
     )
 

@@ -291,6 +291,7 @@ def what_was_read(study: Study) -> list[str]:
     ):
         if count:
             lines.append(f"- {count:,} {what}.")
+    lines += [f"- Note: {note}." for note in report.notes]
     return [*lines, ""]
 
 

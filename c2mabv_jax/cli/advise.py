@@ -7,16 +7,32 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from c2mabv_jax.cli import cache, folder
+from c2mabv_jax.cli.log import (
+    ENOUGH_ROWS,
+    Columns,
+    CostScale,
+    FromMeans,
+    Group,
+    LogOptions,
+    MinRows,
+    Models,
+    Prices,
+    billed,
+    described,
+)
 from c2mabv_jax.errors import ProblemError, rounded_up
 
 
 def advise(
     log: Annotated[
         Path,
-        typer.Option(help="Your log: CSV or Parquet, a row per query, or per query and model."),
+        typer.Option(
+            help="Your log: CSV, JSON or Parquet, a row per query, or per query and model."
+        ),
     ],
     reward_model: Annotated[
         str, typer.Option(help="SUC (scores add up), AWC (any win) or AIC (all in).")
@@ -28,12 +44,13 @@ def advise(
             "by default 16 from the cheapest choice to the best one."
         ),
     ] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Groups of the log to replay, comma separated.")
-    ] = None,
-    models: Annotated[
-        str | None, typer.Option(help="Models to choose from, comma separated; by default all.")
-    ] = None,
+    group: Group = None,
+    models: Models = None,
+    columns: Columns = None,
+    prices: Prices = None,
+    cost_scale: CostScale = None,
+    from_means: FromMeans = False,
+    min_rows: MinRows = ENOUGH_ROWS,
     num_selected: Annotated[
         int | None,
         typer.Option(
@@ -63,10 +80,21 @@ def advise(
     if not 0 < target <= 1:
         raise ProblemError(f"--target = {target}: give a share in (0, 1]")
     cache.enable()
-    from c2mabv_jax import advice, environments
+    from c2mabv_jax import advice
     from c2mabv_jax.advice.report import contents, printed
 
-    world = environments.replay(log, models=_listed(models), group=_listed(group))
+    read = LogOptions(log, models, group, columns, prices, cost_scale, from_means, min_rows)
+    world = read.open()
+    if not np.any(world.mean_cost):
+        best = int(np.argmax(world.mean_reward))
+        raise ProblemError(
+            f"{log}: every answer is free, so no budget needs advice: ask {world.names[best]!r} "
+            f"(mean score {world.mean_reward[best]:.3f}), or give --prices if tokens cost money"
+        )
+    print(described(world.log_report))
+    for note in world.log_report.notes:
+        print(f"note: {note}")
+    print(flush=True)
     done = advice.study(
         world,
         reward_model,
@@ -85,15 +113,8 @@ def advise(
     print(printed(done, recommended))
     files = "advice.md, advice.csv, quality_cost.png, learning.png, usage.png"
     print(f"\nWritten to {written}: {files}.")
-    again = ["c2mabv", "run", "--log", str(log), "--reward-model", reward_model]
-    for option, value in (("--group", group), ("--models", models)):
-        again += [option, value] if value else []
+    again = ["c2mabv", "run", *read.arguments(), "--reward-model", reward_model]
+    again += billed(done.problem)
     again += ["--num-selected", str(done.problem.num_selected)]
     again += ["--budget", rounded_up(recommended.run.budget)]
     print(f"Next: `{shlex.join(again)}` compares it with baselines.")
-
-
-def _listed(text: str | None) -> tuple[str, ...] | None:
-    if text is None:
-        return None
-    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -49,6 +49,7 @@ def prepare(
     horizon: int,
     seeds: int,
     seed: int,
+    billing: str = "selected",
 ) -> Job:
     """Check everything before anything runs.
 
@@ -62,15 +63,15 @@ def prepare(
         num_selected=num_selected,
         budget=0.0 if budget is None else budget,
         reward_model=reward_model,  # type: ignore[arg-type]
+        billing=billing,  # type: ignore[arg-type]
     )
-    remarks = []
+    report = getattr(environment, "log_report", None)
+    remarks = [] if report is None else list(report.notes)
     if budget is None:
         prices = world.fence(problem, environment)
-        problem = problem.replace(budget=world.default_budget(prices))
-        remarks.append(
-            f"no --budget given: took the geometric mean of what the {num_selected} cheapest "
-            f"({prices.cheapest:.3g}) and the {num_selected} best LLMs ({prices.best:.3g}) cost"
-        )
+        budget, how = world.default_budget(prices, num_selected)
+        problem = problem.replace(budget=budget)
+        remarks.append(how)
     remark = world.check_budget(problem, environment)
     remarks += [remark] if remark else []
     if num_selected == problem.num_arms and not problem.at_most:

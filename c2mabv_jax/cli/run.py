@@ -10,6 +10,19 @@ import typer
 
 import c2mabv_jax
 from c2mabv_jax.cli import cache, folder
+from c2mabv_jax.cli.log import (
+    ENOUGH_ROWS,
+    Columns,
+    CostScale,
+    FromMeans,
+    Group,
+    LogOptions,
+    MinRows,
+    Models,
+    billed,
+    described,
+    listed,
+)
 
 if TYPE_CHECKING:
     from c2mabv_jax.cli.jobs import Job
@@ -22,23 +35,31 @@ def run(
         str, typer.Option(help="World of known prices and accuracies.")
     ] = "nine-llms",
     prices: Annotated[
-        Path | None, typer.Option(help="TOML file of prices and accuracies of your own.")
+        Path | None,
+        typer.Option(
+            help="TOML file of prices and accuracies of your own; with --log, of prices of tokens "
+            "(TOML or LiteLLM's JSON)."
+        ),
     ] = None,
     log: Annotated[
-        Path | None, typer.Option(help="Replay this log (CSV or Parquet) instead of a scenario.")
+        Path | None,
+        typer.Option(help="Replay this log (CSV, JSON or Parquet) instead of a scenario."),
     ] = None,
-    models: Annotated[
-        str | None, typer.Option(help="Models of the log to choose from, comma separated.")
-    ] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Groups of the log to replay, comma separated.")
-    ] = None,
+    models: Models = None,
+    group: Group = None,
+    columns: Columns = None,
+    cost_scale: CostScale = None,
+    from_means: FromMeans = False,
+    min_rows: MinRows = ENOUGH_ROWS,
     order: Annotated[
         str, typer.Option(help="Rows of the log: shuffled (i.i.d.), permuted or logged.")
     ] = "shuffled",
     reward_model: Annotated[
         str, typer.Option(help="AWC (any win), SUC (sum up) or AIC (all in).")
     ] = "AWC",
+    billing: Annotated[
+        str, typer.Option(help="Of an AWC cascade: selected (all chosen) or queried LLMs.")
+    ] = "selected",
     num_selected: Annotated[
         int | None,
         typer.Option(help="N, LLMs asked per query; by default half of them, at most 4."),
@@ -92,12 +113,15 @@ def run(
     cache.enable()
     from c2mabv_jax.cli import jobs, report, world
 
-    environment = world.world(
-        scenario, prices, log, listed("--models", models), listed("--group", group), order, seed
-    )
+    about: dict[str, Any] = {
+        "models": models, "group": group, "columns": columns, "prices": prices,
+        "cost_scale": cost_scale, "from_means": from_means,
+    }  # fmt: skip
+    replayed = None if log is None else LogOptions(log, min_rows=min_rows, **about)
+    environment = world.world(scenario, replayed, order, seed, **about)
     job = jobs.prepare(
         environment, reward_model, num_selected, budget, listed("--policies", policies) or (),
-        options, horizon, seeds, seed,
+        options, horizon, seeds, seed, billing,
     )  # fmt: skip
     announce(job)
     with folder.reserved(target, "run") as publish:
@@ -108,17 +132,7 @@ def run(
         f"\nWritten to {written}: results.zarr (xarray.open_zarr), summary.json, "
         "figures/ (PNG and PDF; overview.png shows all)."
     )
-    typer.echo("Next: " + next_step(job, log, written))
-
-
-def listed(option: str, text: str | None) -> tuple[str, ...] | None:
-    """A comma separated option as a tuple; None when it was not given."""
-    if text is None:
-        return None
-    names = tuple(part.strip() for part in text.split(","))
-    if not all(names):
-        raise c2mabv_jax.ProblemError(f"{option} = {text!r}: give names separated by single commas")
-    return names
+    typer.echo("Next: " + next_step(job, replayed, written))
 
 
 def number_or_rule(delta: str) -> float | str:
@@ -150,26 +164,22 @@ def announce(job: Job) -> None:
 
 
 def origin(environment: Any) -> str:
-    """Where the world comes from, in one line; says what was left out of a log."""
+    """Where the world comes from; of a log also how it was read and what was left out."""
     report = getattr(environment, "log_report", None)
     if report is None:
         title = getattr(environment, "title", "") or "synthetic LLMs"
         guesses = sum(figure.guess for figure in getattr(environment, "figures", ()))
         return f"{title}; {guesses} of its figures are guesses" if guesses else title
-    groups = ", ".join(f"{name} {rows:,}" for name, rows in report.groups)
-    left_out = (
-        f", {report.rows_missing:,} left out for missing cells" if report.rows_missing else ""
-    )
-    return (
-        f"{report.file}: {report.rows_kept:,} queries{f' ({groups})' if groups else ''}{left_out}"
-    )
+    return described(report)
 
 
-def next_step(job: Job, log: Path | None, target: Path) -> str:
+def next_step(job: Job, log: LogOptions | None, target: Path) -> str:
     """A command worth trying after this one."""
     plot = f"`c2mabv plot {shlex.quote(str(target))}` draws the figures again"
     if log is not None:
-        return f"`c2mabv advise --log {shlex.quote(str(log))}` compares budgets; {plot}."
+        advise = ["c2mabv", "advise", *log.arguments(), "--reward-model", job.problem.reward_model]
+        advise += billed(job.problem)
+        return f"`{shlex.join(advise)}` compares budgets; {plot}."
     if len(job.policies) > len(BASELINES.split(",")):
         return f"{plot}."
     return f"`c2mabv run --policies all` compares every policy; {plot}."

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from c2mabv_jax.cli.log import LogOptions
 from c2mabv_jax.errors import FLOAT32_NOISE, ProblemError, rounded_up
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.theory.sets import least_cost
@@ -30,30 +30,28 @@ class Fence(NamedTuple):
     dearest: float
 
 
-def world(
-    scenario: str,
-    prices: Path | None,
-    log: Path | None,
-    models: tuple[str, ...] | None,
-    group: tuple[str, ...] | None,
-    order: str,
-    seed: int,
-) -> Any:
-    """The environment that the options ask for.
+def world(scenario: str, log: LogOptions | None, order: str, seed: int, **others: Any) -> Any:
+    """The environment that the options ask for: a log, or a scenario.
+
+    Args:
+      scenario: name of a scenario.
+      log: a log; None for the scenario.
+      order: of the log's rows. seed: of a permuted order.
+      others: what was given of a log's options without a log, of which `prices` is also a
+        scenario's.
 
     Raises:
       ProblemError: options that exclude each other, an unknown scenario, a malformed file.
     """
     from c2mabv_jax import environments
 
-    if log is None:
-        for option, value in (("--group", group), ("--models", models)):
-            if value:
-                raise ProblemError(f"{option} = {','.join(value)!r}: only a --log has it")
-        return environments.scenario(scenario, prices=prices)
-    if prices is not None:
-        raise ProblemError(f"--prices = '{prices}': a log has its own costs; leave it out")
-    return environments.replay(log, models=models, group=group, order=order, seed=seed)  # type: ignore[arg-type]
+    if log is not None:
+        return log.open(order, seed)
+    for name, value in others.items():
+        if name != "prices" and value:
+            option = "--" + name.replace("_", "-")
+            raise ProblemError(f"{option} = {value!r}: only a --log has it")
+    return environments.scenario(scenario, prices=others.get("prices"))
 
 
 def fence(problem: Problem, environment: Any) -> Fence:
@@ -72,15 +70,25 @@ def fence(problem: Problem, environment: Any) -> Fence:
     )
 
 
-def default_budget(prices: Fence) -> float:
-    """A budget that binds: between the N cheapest and the N best LLMs, in proportion.
+def default_budget(prices: Fence, number: int) -> tuple[float, str]:
+    """A budget that binds, and how it was found: between the N cheapest and the N best LLMs.
 
-    Prices of LLMs span orders of magnitude, so it is the geometric mean of the two (the
-    arithmetic one where the cheapest cost nothing), rounded to three digits.
+    Prices of LLMs span orders of magnitude, so it is the geometric mean of the two (half of
+    what the best cost where the cheapest cost nothing), rounded to three digits.
     """
     low, high = prices.cheapest, prices.best
-    middle = float(np.sqrt(low * high)) if low > 0 else (low + high) / 2
-    return min(max(float(f"{middle:.3g}"), low), max(low, high))
+    cheapest, best = f"the {number} cheapest ({low:.3g})", f"the {number} best LLMs ({high:.3g})"
+    if low > 0:
+        middle, how = (
+            float(np.sqrt(low * high)),
+            f"the geometric mean of what {cheapest} and {best} cost",
+        )
+    elif high > 0:
+        middle, how = high / 2, f"half of what {best} cost, as {cheapest} cost nothing"
+    else:
+        middle, how = 0.0, f"0, as neither {cheapest} nor {best} cost anything"
+    budget = min(max(float(f"{middle:.3g}"), low), max(low, high))
+    return budget, f"no --budget given: took {how}"
 
 
 def check_budget(problem: Problem, environment: Any) -> str | None:

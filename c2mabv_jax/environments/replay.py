@@ -75,6 +75,11 @@ class Replay(Environment):
         """R."""
         return self.score.shape[1]
 
+    @property
+    def num_answers(self) -> np.ndarray:
+        """Answers of each model, int `[K]`."""
+        return np.full(self.num_arms, self.num_rows)
+
     def row(self, key: Array, t: Array | int) -> Array:
         """Index of the row that round `t` replays, int32 `[...]` for keys `[...]`."""
         batch = streams.words(key)[0].shape
@@ -101,7 +106,7 @@ class Replay(Environment):
         score = np.asarray(self.score, np.float64).T
         return set_rewards(score, np.ones(len(score)), reward_model, sets)
 
-    def cost_after(self, problem: Problem, before: np.ndarray) -> np.ndarray:
+    def cost_after(self, problem: Problem, before: np.ndarray) -> np.ndarray | None:
         """Exact over the rows, whose scores and costs belong together."""
         score, cost = (np.asarray(x, np.float64).T for x in (self.score, self.scaled_cost))
         going = products(going_on(problem, score), before)
@@ -135,9 +140,16 @@ class OwnAnswers(Replay):
 
     own_rows: Any = dataclasses.field(metadata={"shared": True})
 
+    set_reward = Environment.set_reward  # by the formulas of independent arms
+    cost_after = Environment.cost_after
+
     @property
     def dependent(self) -> bool:
         return False
+
+    @property
+    def num_answers(self) -> np.ndarray:
+        return np.asarray(self.own_rows)
 
     def sample(self, key: Array, t: Array | int) -> Outcome:
         """An answer of each model."""
