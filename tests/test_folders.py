@@ -79,7 +79,8 @@ def fast(finished, small_answer, monkeypatch):
     monkeypatch.setattr(sweep_results, "assemble", small_answer)
     monkeypatch.setattr(execute, "run_tile", lambda plan, number, *rest: tiles[number])
     done = SimpleNamespace(
-        problem=SimpleNamespace(num_selected=1), run=SimpleNamespace(budget=1.0),
+        problem=SimpleNamespace(num_selected=1, billing="selected"),
+        run=SimpleNamespace(budget=1.0),
         policies={}, remarks=(), status=0, verdicts=[], controls=[],
     )  # fmt: skip
     for module, name, value in (
@@ -99,6 +100,7 @@ def fast(finished, small_answer, monkeypatch):
         (bench_table, "section", ""),
     ):
         monkeypatch.setattr(module, name, lambda *_, value=value, **__: value)
+    from c2mabv_jax.cli import advise as advise_cli
     from c2mabv_jax.cli import plot as plot_cli
     from c2mabv_jax.cli import run as run_cli
     from c2mabv_jax.cli import verify as verify_cli
@@ -111,6 +113,7 @@ def fast(finished, small_answer, monkeypatch):
     monkeypatch.setattr(plot_cli, "run_figures", lambda results: {"a": None})
     monkeypatch.setattr(plot_cli, "sweep_figures", lambda results, axes: {"overview": None})
     monkeypatch.setattr(style, "rendered", lambda _, n: {f"{n}.png": b"png", f"{n}.pdf": b"pdf"})
+    monkeypatch.setattr(advise_cli, "told", lambda *_: None)
     monkeypatch.setattr(run_cli, "announce", lambda job: None)
     monkeypatch.setattr(run_cli, "next_step", lambda *_: "")
     monkeypatch.setattr(verify_cli, "summary", lambda found: "")

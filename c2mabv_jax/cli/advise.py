@@ -5,9 +5,8 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from c2mabv_jax.cli import cache, folder
@@ -85,16 +84,7 @@ def advise(
 
     read = LogOptions(log, models, group, columns, prices, cost_scale, from_means, min_rows)
     world = read.open()
-    if not np.any(world.mean_cost):
-        best = int(np.argmax(world.mean_reward))
-        raise ProblemError(
-            f"{log}: every answer is free, so no budget needs advice: ask {world.names[best]!r} "
-            f"(mean score {world.mean_reward[best]:.3f}), or give --prices if tokens cost money"
-        )
-    print(described(world.log_report))
-    for note in world.log_report.notes:
-        print(f"note: {note}")
-    print(flush=True)
+    told(world, log)
     done = advice.study(
         world,
         reward_model,
@@ -118,3 +108,17 @@ def advise(
     again += ["--num-selected", str(done.problem.num_selected)]
     again += ["--budget", rounded_up(recommended.run.budget)]
     print(f"Next: `{shlex.join(again)}` compares it with baselines.")
+
+
+def told(world: Any, log: Path) -> None:
+    """Say what was read of the log; refuse one that no budget can be found for."""
+    if not any(world.mean_cost):
+        best = max(range(len(world.names)), key=lambda k: world.mean_reward[k])
+        raise ProblemError(
+            f"{log}: every answer is free, so no budget needs advice: ask {world.names[best]!r} "
+            f"(mean score {world.mean_reward[best]:.3f}), or give --prices if tokens cost money"
+        )
+    print(described(world.log_report))
+    for note in world.log_report.notes:
+        print(f"note: {note}")
+    print(flush=True)

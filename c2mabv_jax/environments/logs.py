@@ -451,6 +451,7 @@ class _Counted:
             from_means=True,
             rows_kept=len(group),
             rows_missing=len(whole) - len(group),
+            missing_cells=int((np.isnan(self.grid.score) != np.isnan(self.grid.cost)).sum()),
         )
         return Log(score, cost, (), (), report)
 
@@ -489,9 +490,9 @@ class _Counted:
         ways.append("--from-means draws from each model's own answers")
         if kept:
             ways.append(f"--min-rows {kept} goes on")
-        start = (
-            "no row is complete" if not kept else f"only {kept:,} of {total:,} rows are complete"
-        )
+        start = f"only {kept:,} of {total:,} rows are complete" if kept else "no row is complete"
+        if set(answers) == {1}:
+            start = "no row is complete, as every query was put to one model only"
         return (
             f"{start}: each query needs an answer of every model, with score and cost; of "
             f"{total:,} queries {most} of {num}. {'; '.join(ways)}"
