@@ -1,9 +1,8 @@
 """Does a test or a claim fail when one line is wrong? One-line mutations of the package.
 
 Every mutation of `mutants` is applied to a copy of the package. First run the test files that
-import the mutated module (and the package itself at last), the most specific ones first, until
-one fails; a mutant that survives them is put to `c2mabv verify --preset quick` without its
-controls. Whoever survives that too is a gap in the tests, or is the same program under another
+import the mutated module, the most specific ones first, until one fails; a mutant that survives
+them is put to the claims of `c2mabv verify --preset quick`, when all have been tried. Whoever survives that too is a gap in the tests, or is the same program under another
 name, and then says why.
 
 An hour or two on two cores. It goes on where it was stopped: what is known of a mutant is kept
@@ -23,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,8 @@ NEVER = (
     "test_plotting", "test_readme", "test_service_example", "test_sweep", "test_sweep_processes",
     "test_sweep_spec", "test_words", "test_advise", "test_damage",
 )  # fmt: skip
-KILLED, SURVIVED, EQUIVALENT, UNKNOWN = "killed", "survived", "equivalent", "not tried yet"
+KILLED, SURVIVED, EQUIVALENT = "killed", "survived", "equivalent"
+PASSED, UNKNOWN = "passed its tests, claims to come", "not tried yet"
 
 
 def run(setting: Setting) -> None:
@@ -58,11 +59,13 @@ def run(setting: Setting) -> None:
     left = [mutant for mutant in mutants if not mutant.same and not fresh(found[mutant], mutant)]
     left.sort(key=lambda mutant: len(imports()[tests_of(mutant)[0]]))  # fast killers first
     kept.parent.mkdir(parents=True, exist_ok=True)
+    judged = functools.partial(_judged, known, kept)
     try:
-        for mutant in (bar := tqdm(left, unit="mutant", disable=None)):
-            fate = found[mutant] = known[name(mutant)] = judge(mutant)
-            kept.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
-            bar.set_postfix_str(f"{mutant.file}: {fate['fate']}")
+        for mutant in tqdm(left, unit="mutant", desc="tests", disable=None):
+            found[mutant] = judged(mutant, killed_by_tests, PASSED)
+        alive = [mutant for mutant, fate in found.items() if fate and fate["fate"] == PASSED]
+        for mutant in tqdm(alive, unit="mutant", desc="claims", disable=None):
+            found[mutant] = judged(mutant, killed_by_claims, SURVIVED)
     finally:  # also where it is stopped
         table(setting, found)
 
@@ -94,8 +97,10 @@ def name(mutant: Mutant) -> str:
     return f"{mutant.file}: {mutant.what}"
 
 
-def judge(mutant: Mutant) -> dict[str, Any]:
-    """Who kills a mutant."""
+def _judged(
+    known: dict[str, Any], kept: Path, mutant: Mutant, by: Callable[..., str | None], else_: str
+) -> dict[str, Any]:
+    """Whether a mutant is killed by its tests, or by claims; written down at once."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         copy = Path(folder)
@@ -103,22 +108,24 @@ def judge(mutant: Mutant) -> dict[str, Any]:
             shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
         path = copy / PACKAGE / mutant.file
         path.write_text(source(ROOT, mutant).replace(mutant.old, mutant.new), encoding="utf-8")
-        killer = killed_by(copy, mutant)
-    fate = SURVIVED if killer is None else KILLED
-    seconds = round(time.monotonic() - began)
-    return {"fate": fate, "by": killer or "", "seconds": seconds, "digest": digest(mutant, killer)}
+        killer = by(copy, mutant)
+    known[name(mutant)] = {
+        "fate": else_ if killer is None else KILLED,
+        "by": killer or "",
+        "seconds": round(time.monotonic() - began),
+        "digest": digest(mutant, killer),
+    }
+    kept.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return known[name(mutant)]
 
 
-def killed_by(copy: Path, mutant: Mutant) -> str | None:
-    """The first test or claim that fails, or None."""
-    environment = os.environ | {"PYTHONPATH": str(copy), "C2MABV_CACHE": "off"}
+def killed_by_tests(copy: Path, mutant: Mutant) -> str | None:
+    """The first test that fails, or None."""
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:nbmake", "-c", os.devnull]
     for file in tests_of(mutant):
-        command = [sys.executable, "-m", "pytest", *options, "--rootdir", ".", f"tests/{file}.py"]
+        command = ["-m", "pytest", *options, "--rootdir", ".", f"tests/{file}.py"]
         try:
-            done = subprocess.run(
-                command, cwd=copy, env=environment, capture_output=True, text=True, timeout=LIMIT
-            )
+            done = _python(copy, *command, timeout=LIMIT)
         except subprocess.TimeoutExpired:
             return f"{file}: no end after {LIMIT} s"
         if done.returncode == 1:
@@ -126,17 +133,33 @@ def killed_by(copy: Path, mutant: Mutant) -> str | None:
             return failed[0].split()[1].removeprefix("tests/") if failed else file
         if done.returncode not in (0, 5):
             return f"{file}: cannot be collected"
+    return None
+
+
+def killed_by_claims(copy: Path, mutant: Mutant) -> str | None:
+    """The claims of the quick report that are contradicted, or None."""
+    del mutant
     verify = (
         "from c2mabv_jax.verification import Outcome, Spec, verify\n"
         "report = verify(Spec(preset='quick', changes={'controls': False}))\n"
         "print(*(v.claim.name for v in report.verdicts if v.outcome == Outcome.CONTRADICTED))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", verify], cwd=copy, env=environment, capture_output=True, text=True
-    )
+    done = _python(copy, "-c", verify)
     if done.returncode:
         return "verify: " + done.stderr.strip().splitlines()[-1][:80]
     return f"verify: {done.stdout.strip()}" if done.stdout.strip() else None
+
+
+def _python(copy: Path, *arguments: str, timeout: float | None = None) -> Any:
+    environment = os.environ | {"PYTHONPATH": str(copy), "C2MABV_CACHE": "off"}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=copy,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
 
 
 # Which tests a module has ----------------------------------------------------------------------
