@@ -1,9 +1,10 @@
 """Does a test or a claim fail when one line is wrong? One-line mutations of the package.
 
 Every mutation of `mutants` is applied to a copy of the package. First run the test files that
-import the mutated module, the most specific ones first, until one fails; a mutant that survives
-them is put to the claims of `c2mabv verify --preset quick`, when all have been tried. Whoever survives that too is a gap in the tests, or is the same program under another
-name, and then says why.
+import the mutated module, the most specific ones first, until one fails; a mutant that
+survives them is put to the claims of `c2mabv verify --preset quick`, when all have been tried.
+Whoever survives that too is a gap in the tests, or is the same program under another name,
+and then says why.
 
 An hour or two on two cores. It goes on where it was stopped: what is known of a mutant is kept
 in `tables/mutations.json`, until the line or the tests that decided it change.

@@ -182,3 +182,16 @@ def test_far_points_lose_no_more_than_their_digits():
     noise = 2.0**-23 * np.abs(y).max(0)
     assert (np.abs(z.sum(0) - 4) <= noise).all()
     assert ((c * z).sum(0) - budget <= noise).all()
+
+
+@pytest.mark.parametrize("at_most", [False, True])
+def test_the_budget_holds_to_the_last_bits(at_most):
+    """A linear correction follows the search, which alone is off by ten times as much."""
+    rng = np.random.default_rng(0)
+    points = (3 * rng.normal(size=(5, 400))).astype(np.float32)
+    costs = rng.random((5, 400)).astype(np.float32)
+    budget = 1.3 * np.sort(costs, axis=0)[:2].sum(axis=0)
+    z = np.asarray(project(points, costs, 2, budget, at_most), float)
+    over = (costs * z).sum(axis=0) / budget - 1
+    assert over.max() <= 2 * np.finfo(np.float32).eps
+    assert (over > -1e-3).mean() > 0.5  # most budgets are spent
