@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 
 import numpy as np
@@ -132,3 +133,4 @@ def test_a_sound_system_passes_the_audit(name):
     laboratory = Laboratory(PRESETS["tiny"], seed=5, only=("any-win-3",))
     verdict = judge(CLAIMS[name], CLAIMS[name].measure(laboratory), 1e-4, 0.0, "")
     assert verdict.outcome == Outcome.HOLDS, verdict.decisive
+    assert json.loads(json.dumps(verdict.as_table(), allow_nan=False))["claim"] == name
