@@ -152,6 +152,21 @@ def test_vertex_rounding_has_the_law_of_the_tree():
     assert not np.asarray(select(uniform, z, num_selected=1)[1]).any()
 
 
+def test_two_fractional_entries_that_are_no_pair_go_to_the_tree():
+    """Their sum is .7 or 1.3: neither, one or both of them are selected."""
+    z = jnp.asarray([[1.0, 1.0], [0.3, 0.8], [0.0, 0.0], [0.4, 0.5]], jnp.float32)
+    _, ordinary = rounding.round_vertex(jnp.asarray([0.5, 0.5]), z)
+    assert not np.asarray(ordinary).any()
+    # 2e4 draws each; 4 marginals at 5 standard errors: false alarm below 3e-6.
+    batch = 20_000
+    keys = streams.run_keys(jax.random.key(12), jnp.arange(batch))
+    for column in np.asarray(z).T:
+        spread = jnp.broadcast_to(jnp.asarray(column)[:, None], (4, batch))
+        chosen = np.asarray(rounding.dependent_round(keys, spread))
+        error = 5 * np.sqrt(column * (1 - column) / batch)
+        assert (np.abs(chosen.mean(axis=1) - column) <= error + 1e-6).all()
+
+
 @pytest.mark.parametrize("num_arms, num_selected", [(9, 4), (17, 5)])
 def test_cardinality_is_never_wrong_in_float32(num_arms, num_selected):
     """Marginals whose float32 sum falls short of N, or overshoots, by up to 1e-5; edge draws."""

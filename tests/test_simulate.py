@@ -320,6 +320,7 @@ def test_an_unaffordable_budget_is_counted_and_the_cheapest_are_asked():
     assert (found["fallback"].diff("round").to_numpy() == [30, 20]).all()
     asked = late["pulls"].diff("round").isel(round=0)
     np.testing.assert_array_equal(asked, np.tile([0, 0, 20, 20], (20, 1)))  # the cheapest two
+    assert (found["feasibility"] <= 1e-5).all()  # a fallback is no solution that breaks a rule
 
 
 # Logs.

@@ -329,7 +329,9 @@ def _billing(laboratory: Laboratory) -> list[Comparison]:
         wrong = (seen.billed != due).any(-1)
         off = np.abs(np.where(due, seen.cost, 0).sum(-1) - seen.spent)
         comparisons += [
-            Comparison(f"{instance.name}: rounds billed wrongly", Exact(float(wrong.sum()), RUNS), 0, 0),
+            Comparison(
+                f"{instance.name}: rounds billed wrongly", Exact(float(wrong.sum()), RUNS), 0, 0
+            ),
             _nothing(f"{instance.name}: largest |charged - sum of bills|", float(off.max())),
         ]
     return comparisons
