@@ -220,7 +220,7 @@ def read_marker(folder: Path) -> Marker | None:
     """
     try:
         table = json.loads(read_own(folder / MARKER, LARGEST_MARKER))
-        if table.pop("checksum") != _sum(table) or table["format"] != FORMAT:
+        if table.pop("checksum") != checksum(table) or table["format"] != FORMAT:
             raise Damaged("checksum does not match")
         return Marker(table["kind"], table["token"], table["made"], table["about"])
     except FileNotFoundError:
@@ -229,7 +229,8 @@ def read_marker(folder: Path) -> Marker | None:
         raise Damaged("not readable") from None
 
 
-def _sum(table: dict[str, Any]) -> str:
+def checksum(table: dict[str, Any]) -> str:
+    """Checksum of a table of plain JSON types."""
     return digest(json.dumps(table, sort_keys=True).encode())
 
 
@@ -247,7 +248,7 @@ def write_marker(folder: Path, marker: Marker, *, over: bool = False) -> None:
         "about": marker.about,
         "made": marker.made,
     }
-    text = json.dumps({**table, "checksum": _sum(table)}) + "\n"
+    text = json.dumps({**table, "checksum": checksum(table)}) + "\n"
     write(folder / MARKER, text.encode(), marker.token, over=over)
 
 

@@ -99,13 +99,22 @@ def read_sums(root: Path, sweep: str) -> dict[str, str]:
     try:
         content = files.read(root / CHECKSUMS, files.LARGEST_MARKER, CHECKSUMS, "see what it is")
         table = json.loads(content)
+        checksum = table.pop("checksum")
         sums = {str(name): str(value) for name, value in table["files"].items()}
         of = table["sweep"]
+        if checksum != files.checksum(table):
+            raise files.Damaged("damaged")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise files.Damaged("damaged") from None
     if of != sweep:
         raise files.Damaged("damaged, or of another sweep")
     return sums
+
+
+def sums_text(sweep: str, sums: Mapping[str, str | None]) -> bytes:
+    """The content of `results.json`; see `read_sums`."""
+    table = {"sweep": sweep, "files": sums}
+    return json.dumps({**table, "checksum": files.checksum(table)}, indent=1).encode()
 
 
 def damage(store: Path, sums: Mapping[str, str]) -> Iterator[tuple[str, str]]:

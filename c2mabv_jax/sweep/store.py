@@ -141,6 +141,8 @@ class Folder:
             )
         if there is None and marker is not None and marker.about != self.digest:
             raise ProblemError(f"{place}: {IDENTITY} is lost, and it was not this sweep's")
+        if marker is not None and marker.about != self.digest:
+            marker = None  # that of another sweep, swapped
         for name in files.strays(self.path, marker or self._planned()):
             why = "no part of the sweep"
             if marker is None:
@@ -371,8 +373,8 @@ class Folder:
             made = {n: s for n, s in marker.made.items() if not n.startswith(RESULTS + "/")}
             made |= {f"{RESULTS}/{name}": [str(value)] for name, value in sums.items()}
             files.write_marker(self.path, marker._replace(made=made), over=True)
-            content = json.dumps({"sweep": self.digest, "files": sums}, indent=1)
-            files.write(self.path / CHECKSUMS, content.encode(), marker.token)
+            content = stored.sums_text(self.digest, sums)
+            files.write(self.path / CHECKSUMS, content, marker.token)
             os.rename(partial, self.path / RESULTS)
             files.sync(self.path)
         return lines
