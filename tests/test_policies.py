@@ -80,6 +80,7 @@ def estimates(rng, num_arms, lanes=16, squares=False, most=200):
         total(paid),
         reward_square=square,
         cost_square=half,
+        refused=jnp.zeros(count.shape, jnp.int32),
     ), (count, ones / count, paid / count)
 
 
@@ -179,7 +180,8 @@ def test_direct_is_the_best_of_all_sets(model):
     policy = C2MABVDirect(alpha_reward=0.3, alpha_cost=0.3)
     for budget in (0.9, 0.25, 0.0):
         posed = problem.replace(budget=budget)
-        state = policy.init(posed)._replace(estimates=past, round=jnp.full(16, 300, jnp.int32))
+        seen = past if posed.same_counts else past._replace(cost_count=past.count)
+        state = policy.init(posed)._replace(estimates=seen, round=jnp.full(16, 300, jnp.int32))
         decision = policy.select(posed, state, keys(16))
         upper, lower = (np.asarray(x, np.float64) for x in decision.evidence.bounds)
         sizes = (0, 1, 2) if posed.at_most else (2,)

@@ -8,7 +8,9 @@ leaves, choices (solver, radius, ...) are static.
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
 from jax import Array
@@ -16,6 +18,7 @@ from jax import Array
 from c2mabv_jax.array.pytree import register_dataclass
 from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.errors import ProblemError
+from c2mabv_jax.policies import guard
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import Certificate
 
@@ -30,12 +33,15 @@ class Feedback(NamedTuple):
       cost: Y, `[K, ...]` scaled to [0, 1]; read only where `billed`.
       observed: O_t, bool `[K, ...]`.
       billed: arms whose cost was seen, bool `[K, ...]`; None means `observed`.
+      refused: arms of which something was no number in [0, 1], bool `[K, ...]`: written by
+        `guard`. None means that it has not looked yet; 0 that nothing can be wrong.
     """
 
     reward: Array
     cost: Array
     observed: Array
     billed: Array | None = None
+    refused: Array | int | None = None
 
 
 class Evidence(NamedTuple):
@@ -75,6 +81,8 @@ class Decision(NamedTuple):
 class Policy(ABC):
     """A policy: pure functions of (problem, state) and a key.
 
+    `select` and `update` of every subclass check what they are given before they begin, and
+    `update` sees feedback that `guard` has made clean: live services may call them as they are.
     A policy of your own is a frozen dataclass that derives from this class and is registered:
 
       >>> @register
@@ -88,6 +96,12 @@ class Policy(ABC):
     """
 
     typed = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, door in (("select", _select_checked), ("update", _update_clean)):
+            if name in vars(cls):
+                setattr(cls, name, door(vars(cls)[name]))
 
     def at_horizon(self, horizon: Any) -> Self:
         """The policy told how many rounds it will play; itself, unless it wants to know."""
@@ -116,7 +130,38 @@ class Policy(ABC):
     def update(
         self, problem: Problem, state: State, decision: Decision, feedback: Feedback
     ) -> State:
-        """State after the round."""
+        """State after the round.
+
+        Feedback that is not finite counts as unobserved, what is outside [0, 1] is cut, and
+        the estimates count both (`refused`).
+
+        Raises:
+          ProblemError: a state of another policy or size, a shape or type that does not fit.
+        """
+
+
+def _select_checked(select: Callable[..., Decision]) -> Callable[..., Decision]:
+    @functools.wraps(select)
+    def checked(
+        self: Policy, problem: Problem, state: State, key: Array, **options: Any
+    ) -> Decision:
+        guard.check_state(self, problem, state)
+        return select(self, problem, state, key, **options)
+
+    return checked
+
+
+def _update_clean(update: Callable[..., State]) -> Callable[..., State]:
+    @functools.wraps(update)
+    def clean(
+        self: Policy, problem: Problem, state: State, decision: Decision, feedback: Feedback
+    ) -> State:
+        if feedback.refused is None:
+            guard.check_state(self, problem, state)
+            feedback = guard.clean(problem, decision.selected, feedback)
+        return update(self, problem, state, decision, feedback)
+
+    return clean
 
 
 def check_policy(policy: Any) -> None:

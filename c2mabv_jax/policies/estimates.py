@@ -21,6 +21,7 @@ class Estimates(NamedTuple):
       cost_count: cost observations, int32 `[K, ...]`; None where reward and cost of an arm
         are always seen together.
       reward_square, cost_square: sums of squares for variance-aware radii, else None.
+      refused: how often `guard` mended what an arm showed, int32 `[K, ...]`.
     """
 
     count: Array  # type: ignore[assignment]
@@ -29,6 +30,7 @@ class Estimates(NamedTuple):
     cost_count: Array | None = None
     reward_square: sums.Sum | None = None
     cost_square: sums.Sum | None = None
+    refused: Array | int = 0
 
     @property
     def counts(self) -> tuple[Array, Array]:
@@ -71,6 +73,7 @@ def empty(problem: Problem, squares: bool = False) -> Estimates:
         cost_count=None if problem.same_counts else count,
         reward_square=sums.zero(shape) if squares else None,
         cost_square=sums.zero(shape) if squares else None,
+        refused=count,
     )
 
 
@@ -97,5 +100,7 @@ def observe(estimates: Estimates, feedback: Feedback) -> Estimates:
         sums.add(estimates.reward, reward),
         sums.add(estimates.cost, cost),
         cost_count,
-        *squares,
+        squares[0],
+        squares[1],
+        estimates.refused + (0 if feedback.refused is None else feedback.refused),
     )

@@ -65,14 +65,16 @@ class Discounted(NamedTuple):
 
     Attributes:
       sums: weighted sums `[K, ...]`.
+      refused: how often `guard` mended what an arm showed, int32 `[K, ...]`.
     """
 
     sums: Weighted
+    refused: Array | int = 0
 
     @classmethod
     def empty(cls, problem: Problem) -> Discounted:
         """Nothing observed yet."""
-        return cls(_nothing((problem.num_arms,)))
+        return cls(_nothing((problem.num_arms,)), jnp.zeros(problem.num_arms, jnp.int32))
 
     def remembered(self) -> Weighted:
         """What bounds are computed from."""
@@ -81,7 +83,8 @@ class Discounted(NamedTuple):
     def observe(self, feedback: Feedback, discount: Any) -> Discounted:
         """After one more round."""
         fresh = news(feedback)
-        return Discounted(jax.tree.map(lambda old, new: discount * old + new, self.sums, fresh))
+        after = jax.tree.map(lambda old, new: discount * old + new, self.sums, fresh)
+        return Discounted(after, _refused(self, feedback))
 
 
 class Windowed(NamedTuple):
@@ -94,15 +97,18 @@ class Windowed(NamedTuple):
     Attributes:
       round: rounds seen, int32 `[...]`.
       blocks: sums per arc, `[BLOCKS, K, ...]`.
+      refused: how often `guard` mended what an arm showed, int32 `[K, ...]`.
     """
 
     round: Array
     blocks: Weighted
+    refused: Array | int = 0
 
     @classmethod
     def empty(cls, problem: Problem) -> Windowed:
         """Nothing observed yet."""
-        return cls(jnp.int32(0), _nothing((BLOCKS, problem.num_arms)))
+        none = jnp.zeros(problem.num_arms, jnp.int32)
+        return cls(jnp.int32(0), _nothing((BLOCKS, problem.num_arms)), none)
 
     def remembered(self) -> Weighted:
         """What bounds are computed from."""
@@ -119,7 +125,12 @@ class Windowed(NamedTuple):
             kept = jnp.where(now & starts, 0, ring)
             return kept + jnp.where(now, new[None], 0)
 
-        return Windowed(self.round + 1, jax.tree.map(advance, self.blocks, fresh))
+        blocks = jax.tree.map(advance, self.blocks, fresh)
+        return Windowed(self.round + 1, blocks, _refused(self, feedback))
+
+
+def _refused(memory: Discounted | Windowed, feedback: Feedback) -> Array | int:
+    return memory.refused + (0 if feedback.refused is None else feedback.refused)
 
 
 def _arc(rounds: Array, window: Array) -> tuple[Array, Array]:

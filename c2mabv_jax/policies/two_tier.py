@@ -128,7 +128,8 @@ class TwoTier(Policy):
         """Queue this round's feedback; learn from what arrives now."""
         late, arrived = state.late, feedback
         if late is not None:
-            late, arrived = self._deliver(state.round, late, feedback)
+            late, arrived = self._deliver(state.round, late, feedback._replace(refused=None))
+            arrived = arrived._replace(refused=feedback.refused)  # counted when it is mended
         return TwoTierState(
             round=state.round + 1,
             local=self.local.update(problem, state.local, decision, arrived),

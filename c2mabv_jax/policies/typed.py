@@ -219,6 +219,7 @@ def in_place(feedback: Feedback, here: Array) -> Feedback:
         everywhere(feedback.cost),
         placed(feedback.observed),  # type: ignore[arg-type]
         placed(feedback.billed),
+        placed(feedback.refused) if isinstance(feedback.refused, jax.Array) else feedback.refused,
     )
 
 
