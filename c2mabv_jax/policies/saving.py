@@ -7,10 +7,12 @@ the same policy, most simply `policy.init(problem)`, and trusts nothing in the f
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +24,21 @@ from c2mabv_jax import files
 from c2mabv_jax.errors import ProblemError
 
 _FORMAT = "c2mabv_jax state 1"
-_FORMAT_NAME, _KIND_NAME = "__format__", "__kind__"
+_FORMAT_NAME, _KIND_NAME, _ABOUT_NAME = "__format__", "__kind__", "__about__"
+_MOST_ABOUT = 1 << 28  # bytes
 _HEADER_BYTES = 1024  # an entry is its array and a short header
 _NO_STATE = "no policy reaches such a state: load one saved before"
 _DAMAGED = (OSError, ValueError, EOFError, KeyError, MemoryError, RuntimeError,
             zipfile.BadZipFile, zlib.error)  # fmt: skip
 
 
-def save_state(path: str | os.PathLike, state: Any) -> None:
+def save_state(path: str | os.PathLike, state: Any, about: str = "") -> None:
     """Write a state to one file; the file is the old one or the new one, never half of it.
 
     Args:
       path: where; used as it is, so give it the ending `.npz`.
       state: state of any policy, single `[K]` or batched `[K, ...]`.
+      about: a text that goes with it; `read_about` gives it back.
 
     Raises:
       ProblemError: a leaf that is no plain array, a folder that cannot be written, or a file
@@ -43,6 +47,8 @@ def save_state(path: str | os.PathLike, state: Any) -> None:
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     entries = {_leaf_name(where): _plain_array(_leaf_name(where), leaf) for where, leaf in leaves}
     entries |= {_FORMAT_NAME: np.array(_FORMAT), _KIND_NAME: np.array(type(state).__name__)}
+    if about:
+        entries[_ABOUT_NAME] = np.frombuffer(about.encode(), np.uint8)
     target, content = Path(path), io.BytesIO()
     np.savez(content, **entries)  # type: ignore[arg-type]
     try:
@@ -78,6 +84,30 @@ def load_state(path: str | os.PathLike, like: Any) -> Any:
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(like)
     expected = {_leaf_name(where): leaf for where, leaf in leaves}
+    with _opened(path) as (file, sizes):
+        _check_kind(path, file, sizes, like, set(expected))
+        arrays = [_read(path, file, sizes, name, leaf) for name, leaf in expected.items()]
+    return jax.tree_util.tree_unflatten(structure, arrays)
+
+
+def read_about(path: str | os.PathLike) -> str:
+    """The text that was saved with a state; "" where none was.
+
+    Raises:
+      ProblemError: no such file, or a damaged one.
+    """
+    with _opened(path) as (file, sizes):
+        _check_format(file, sizes)
+        if sizes.get(_ABOUT_NAME, 0) > _MOST_ABOUT:
+            raise ValueError(f"its entry {_ABOUT_NAME!r} is too large")
+        if _ABOUT_NAME not in sizes:
+            return ""
+        return np.asarray(file[_ABOUT_NAME], np.uint8).tobytes().decode()
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike) -> Iterator[tuple[Any, dict[str, int]]]:
+    """The entries of a file and their sizes; whatever is wrong inside is one clear line."""
     try:
         with files.opened(path) as stream:
             # Only a zip archive: given anything else NumPy would try its other formats.
@@ -87,8 +117,7 @@ def load_state(path: str | os.PathLike, like: Any) -> Any:
                 }
             stream.seek(0)
             with np.load(stream, allow_pickle=False) as file:
-                _check_kind(path, file, sizes, like, set(expected))
-                arrays = [_read(path, file, sizes, name, leaf) for name, leaf in expected.items()]
+                yield file, sizes
     except ProblemError:
         raise
     except FileNotFoundError:
@@ -98,7 +127,6 @@ def load_state(path: str | os.PathLike, like: Any) -> Any:
         raise ProblemError(
             f"path = {str(path)!r}: not a readable state ({reason}); save the state again"
         ) from None
-    return jax.tree_util.tree_unflatten(structure, arrays)
 
 
 def _may_give_way(target: Path) -> bool:
@@ -129,16 +157,20 @@ def _plain_array(name: str, leaf: Any) -> np.ndarray:
     return array
 
 
-def _check_kind(path: Any, file: Any, sizes: dict[str, int], like: Any, expected: set[str]) -> None:
+def _check_format(file: Any, sizes: dict[str, int]) -> None:
     for name in (_FORMAT_NAME, _KIND_NAME):
         if sizes.get(name, _HEADER_BYTES) >= _HEADER_BYTES:
             raise ValueError(f"it has no entry {name!r}")
     if str(file[_FORMAT_NAME]) != _FORMAT:
         raise ValueError(f"it is not a {_FORMAT!r} file")
+
+
+def _check_kind(path: Any, file: Any, sizes: dict[str, int], like: Any, expected: set[str]) -> None:
+    _check_format(file, sizes)
     kind, wanted = str(file[_KIND_NAME]), type(like).__name__
     if not kind.isidentifier():
         raise ValueError(f"its entry {_KIND_NAME!r} is no name")
-    found = set(sizes) - {_FORMAT_NAME, _KIND_NAME}
+    found = set(sizes) - {_FORMAT_NAME, _KIND_NAME, _ABOUT_NAME}
     if kind != wanted or found != expected:
         odd = sorted(found ^ expected)
         raise ProblemError(
