@@ -68,7 +68,8 @@ def _once(values: list[Any]) -> list[Any]:
 
 
 Axis = Annotated[list[T], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_once)]
-Rows = Annotated[list[list[T]], BeforeValidator(_rows), Field(min_length=1), AfterValidator(_once)]
+Lists = Annotated[list[list[T]], BeforeValidator(_rows), Field(min_length=1)]
+Rows = Annotated[Lists[T], AfterValidator(_once)]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -141,8 +142,8 @@ class Synthetic(Table):
 
     kind: Literal["synthetic"]
     label: Word | None = None
-    mean_reward: Rows[Share]
-    mean_cost: Rows[Share]
+    mean_reward: Lists[Share]
+    mean_cost: Lists[Share]
     reward: Literal["bernoulli", "constant", "beta", "uniform", "levels"] = "bernoulli"
     cost: Literal["bernoulli", "constant", "beta", "uniform", "levels"] = "bernoulli"
     correlation: Axis[Annotated[float, Field(ge=0, lt=1)]] = [0.0]
@@ -159,6 +160,11 @@ class Synthetic(Table):
         if self.frequencies is None:
             if self.types is not None:
                 raise ValueError("types: give frequencies too, one number per type")
+            for name in ("mean_reward", "mean_cost"):
+                try:
+                    _once(getattr(self, name))
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from None
             return self
         for name in ("mean_reward", "mean_cost"):
             if len(getattr(self, name)) != len(self.frequencies):
