@@ -20,6 +20,7 @@ from c2mabv_jax.cli.log import (
     MinRows,
     Models,
     Prices,
+    Types,
     billed,
     described,
 )
@@ -44,6 +45,7 @@ def advise(
         ),
     ] = None,
     group: Group = None,
+    types: Types = None,
     models: Models = None,
     columns: Columns = None,
     prices: Prices = None,
@@ -82,9 +84,23 @@ def advise(
     from c2mabv_jax import advice
     from c2mabv_jax.advice.report import contents, printed
 
-    read = LogOptions(log, models, group, columns, prices, cost_scale, from_means, min_rows)
+    read = LogOptions(log, models, group, columns, prices, cost_scale, from_means, min_rows, types)
     world = read.open()
     told(world, log)
+    command = shlex.join(["c2mabv", *sys.argv[1:]])
+    if types is not None:
+        check_adds_up(world, reward_model, num_selected or 1)
+        from c2mabv_jax.advice import typed, typed_report
+
+        both = typed.typed_study(
+            world, budgets, num_selected or 1, horizon=horizon, num_seeds=seeds, seed=seed,
+            progress=sys.stderr.isatty(),
+        )  # fmt: skip
+        with folder.reserved(target_folder, "advise") as publish:
+            written = publish(typed_report.contents(both, target, command))
+        print(typed_report.printed(both, target))
+        print(f"\nWritten to {written}: advice.md, advice.csv, summary.json, types.png.")
+        return
     done = advice.study(
         world,
         reward_model,
@@ -97,7 +113,6 @@ def advise(
         progress=sys.stderr.isatty(),
     )
     recommended = advice.recommend(done, target)
-    command = shlex.join(["c2mabv", *sys.argv[1:]])
     with folder.reserved(target_folder, "advise") as publish:
         written = publish(contents(done, recommended, command))
     print(printed(done, recommended))
@@ -122,3 +137,18 @@ def told(world: Any, log: Path) -> None:
     for note in world.log_report.notes:
         print(f"note: {note}")
     print(flush=True)
+
+
+def check_adds_up(world: Any, reward_model: str, num_selected: int) -> None:
+    """Raise unless rewards of types add up: SUC, or one LLM per query."""
+    from c2mabv_jax.problem import Problem
+    from c2mabv_jax.relaxation.typed import check_additive
+
+    check_additive(
+        Problem(
+            num_arms=world.num_arms,
+            num_selected=num_selected,
+            budget=0.0,
+            reward_model=reward_model,  # type: ignore[arg-type]
+        )
+    )

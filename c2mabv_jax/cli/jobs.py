@@ -13,7 +13,7 @@ from c2mabv_jax.cli import world
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies import catalogue
 from c2mabv_jax.problem import Problem
-from c2mabv_jax.simulation import check_fit, simulate
+from c2mabv_jax.simulation import check_fit, check_fit_of_types, simulate
 
 DEFAULT_SELECTED = 4  # or half of the LLMs, so that there is something to choose
 
@@ -80,7 +80,8 @@ def prepare(
             "smaller --num-selected"
         )
     if names == ("all",):
-        names = tuple(entry.name for entry in catalogue.POLICIES)
+        seeing = catalogue.TYPED if environment.num_types is not None else ()
+        names = tuple(entry.name for entry in (*catalogue.POLICIES, *seeing))
     if len(set(names)) < len(names):
         raise ProblemError(f"--policies = {','.join(names)!r}: name each policy once")
     chosen = {
@@ -90,6 +91,8 @@ def prepare(
     if not 0 <= seed < 2**32:
         raise ProblemError(f"--seed = {seed}: give a whole number from 0 to 2^32 - 1")
     check_fit(problem, environment, horizon, seeds, None)
+    for policy in chosen.values():
+        check_fit_of_types(problem, environment, policy)
     return Job(problem, environment, chosen, horizon, seeds, seed, tuple(remarks))
 
 

@@ -21,6 +21,13 @@ Models = Annotated[
 Group = Annotated[
     str | None, typer.Option(help="Groups of the log to replay, written as --models.")
 ]
+Types = Annotated[
+    str | None,
+    typer.Option(
+        help="group: the group of a query is its type, which is seen before an LLM is chosen; "
+        "one budget for all types."
+    ),
+]
 Columns = Annotated[
     str | None,
     typer.Option(
@@ -67,6 +74,7 @@ class LogOptions(NamedTuple):
     cost_scale: float | None = None
     from_means: bool = False
     min_rows: int = ENOUGH_ROWS
+    types: str | None = None
 
     def open(self, order: str = "shuffled", seed: int = 0) -> Any:
         """The environment that replays it.
@@ -89,6 +97,7 @@ class LogOptions(NamedTuple):
             prices=self.prices,
             from_means=self.from_means,
             min_rows=self.min_rows,
+            types=self.types,
         )
 
     def arguments(self) -> list[str]:
@@ -97,6 +106,7 @@ class LogOptions(NamedTuple):
         for option, value, default in (
             ("--models", self.models, None),
             ("--group", self.group, None),
+            ("--types", self.types, None),
             ("--columns", self.columns, None),
             ("--prices", self.prices, None),
             ("--cost-scale", self.cost_scale, None),

@@ -7,8 +7,8 @@ import typer
 
 def policies() -> None:
     """Name and one line of every policy."""
-    from c2mabv_jax.policies.catalogue import POLICIES
+    from c2mabv_jax.policies.catalogue import POLICIES, TYPED
 
-    width = max(len(entry.name) for entry in POLICIES)
-    for entry in POLICIES:
+    width = max(len(entry.name) for entry in (*POLICIES, *TYPED))
+    for entry in (*POLICIES, *TYPED):
         typer.echo(f"{entry.name:<{width}}  {entry.description}")

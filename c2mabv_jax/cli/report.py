@@ -75,8 +75,28 @@ def show(results: xr.Dataset) -> None:
         "missed in all\nrounds against the best mixture of sets within the budget; negative "
         "where a policy overspends."
     )
+    if "type" in results.dims:
+        typer.echo("\n" + "\n".join(by_type(results)))
     for remark in remarks(results, rows):
         typer.echo(f"note: {remark}")
+
+
+def by_type(results: xr.Dataset) -> Iterator[str]:
+    """Which type of query asks what."""
+    from c2mabv_jax.plotting.types import allocation_of, seen_best
+
+    policy = seen_best(results)
+    chosen = allocation_of(results, policy)
+    yield f"Queries, money and LLMs of each type under {policy}:"
+    for g, name in enumerate(chosen.types):
+        order = (-chosen.asked[g]).argsort(kind="stable")[:3]
+        asked = ", ".join(f"{chosen.names[k]} {100 * chosen.asked[g, k]:.0f} %" for k in order)
+        yield (
+            f"  {name}: {100 * chosen.queries[g]:.0f} % of queries, "
+            f"{100 * chosen.money[g]:.0f} % of money; {asked}"
+        )
+    gain = results.attrs["optimum"] - results.attrs["optimum_pooled"]
+    yield f"Seeing the type is worth {gain:.4g} reward a round at this budget, knowing the truth."
 
 
 def remarks(results: xr.Dataset, rows: dict[str, dict[str, Any]]) -> Iterator[str]:

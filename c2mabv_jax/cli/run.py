@@ -19,6 +19,7 @@ from c2mabv_jax.cli.log import (
     LogOptions,
     MinRows,
     Models,
+    Types,
     billed,
     described,
     listed,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from c2mabv_jax.cli.jobs import Job
 
 BASELINES = "c2mabv,always-dearest,always-cheapest,uniform,oracle"
+BY_TYPE = "c2mabv-types,c2mabv-split,c2mabv,oracle,oracle-types"
 
 
 def run(
@@ -47,6 +49,7 @@ def run(
     ] = None,
     models: Models = None,
     group: Group = None,
+    types: Types = None,
     columns: Columns = None,
     cost_scale: CostScale = None,
     from_means: FromMeans = False,
@@ -62,7 +65,9 @@ def run(
     ] = "selected",
     num_selected: Annotated[
         int | None,
-        typer.Option(help="N, LLMs asked per query; by default half of them, at most 4."),
+        typer.Option(
+            help="N, LLMs asked per query; by default half of them, at most 4; 1 with --types."
+        ),
     ] = None,
     budget: Annotated[
         float | None,
@@ -83,8 +88,8 @@ def run(
         str, typer.Option(help="hoeffding, anytime, ucb1, bernstein or kl.")
     ] = "hoeffding",
     policies: Annotated[
-        str, typer.Option(help="Comma separated; `c2mabv policies` lists them; or all.")
-    ] = BASELINES,
+        str | None, typer.Option(help="Comma separated; `c2mabv policies` lists them; or all.")
+    ] = None,
     horizon: Annotated[int, typer.Option(help="T, rounds per run.")] = 5000,
     seeds: Annotated[int, typer.Option(help="Independent runs of each policy.")] = 1000,
     seed: Annotated[int, typer.Option(help="Root of all random numbers.")] = 0,
@@ -115,10 +120,13 @@ def run(
 
     about: dict[str, Any] = {
         "models": models, "group": group, "columns": columns, "prices": prices,
-        "cost_scale": cost_scale, "from_means": from_means,
+        "cost_scale": cost_scale, "from_means": from_means, "types": types,
     }  # fmt: skip
     replayed = None if log is None else LogOptions(log, min_rows=min_rows, **about)
     environment = world.world(scenario, replayed, order, seed, **about)
+    if types is not None and num_selected is None:
+        num_selected = 1  # more only with SUC: other rewards of sets do not add up over types
+    policies = policies or (BASELINES if types is None else BY_TYPE)
     job = jobs.prepare(
         environment, reward_model, num_selected, budget, listed("--policies", policies) or (),
         options, horizon, seeds, seed, billing,

@@ -31,6 +31,10 @@ def figures(results: xr.Dataset) -> dict[str, Figure]:
     for variable in ("reward", "regret", "violation"):
         if np.isfinite(results[variable]).any():
             drawn[variable] = against_rounds(results, variable)
+    if "type" in results.dims:
+        from c2mabv_jax.plotting import types  # needs the theory, which takes time to load
+
+        drawn["types"] = types.of_run(results)
     return {**drawn, "picks": picks(results)}
 
 

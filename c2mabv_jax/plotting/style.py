@@ -69,6 +69,10 @@ def _look(label: str, colour: str, line: str, marker: str) -> Look:
 LOOKS: dict[str, Look] = {
     "c2mabv": _look("C2MAB-V", "vermilion", "solid", "o"),
     "c2mabv-direct": _look("C2MAB-V-Direct", "vermilion", "dashed", "s"),
+    "c2mabv-types": _look("C2MAB-V by type", "blue", "long", "D"),
+    "c2mabv-split": _look("C2MAB-V by type, budget split", "sky", "long", "v"),
+    "thompson-types": _look("Thompson by type", "purple", "long", "P"),
+    "oracle-types": _look("oracle by type", "black", "long", "h"),
     "c2mabv-kl": _look("C2MAB-V (KL)", "vermilion", "dotted", "D"),
     "c2mabv-bernstein": _look("C2MAB-V (Bernstein)", "vermilion", "dashdot", "D"),
     "two-tier": _look("C2MAB-V, two tiers", "vermilion", "dashdotdot", "<"),
