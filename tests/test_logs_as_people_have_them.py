@@ -605,3 +605,54 @@ def test_a_log_is_read_as_quickly_as_it_is_parsed(tmp_path):
     log = read_log(tmp_path / "log.csv")
     table = frame.pivot(index="query", columns="model", values="cost")
     np.testing.assert_array_equal(log.cost, table.to_numpy())
+
+
+# Prices of a scenario
+
+
+OWN = """
+[profile]
+input_tokens = 100
+output_tokens = 50
+output_spread = 0
+max_output_tokens = 400
+[[model]]
+name = "a"
+input_price = 1
+output_price = 2.0
+accuracy = 0.5
+[[model]]
+name = "b"
+input_price = { value = 10 }
+output_price = { value = 20, source = "a list", guess = true }
+accuracy = 0.9
+"""
+
+
+def test_prices_in_plain_numbers(tmp_path):
+    made = environments.scenario(prices=csv_of(tmp_path / "own.toml", OWN))
+    assert made.names == ("a", "b") and made.cost_unit == "USD/query"
+    money = made.mean_cost * made.cost_scale
+    np.testing.assert_allclose(money, [(100 + 2 * 50) * 1e-6, (1000 + 20 * 50) * 1e-6])
+    assert np.ptp(np.asarray(made.cost.table), axis=-1).max() == 0  # every answer is as long
+    assert sum(figure.guess for figure in made.figures) == 1
+    json.dumps(made.describe())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("accuracy = 0.5", 'accuracy = "high"', "model.0.accuracy: give a number"),
+        ("accuracy = 0.5", "accuracy = true", "model.0.accuracy: give a number"),
+        ("accuracy = 0.5", "accuracy = 1.5", "model.0.accuracy.value"),
+        ("[[model]]", "[model]", "model"),
+        ("output_spread = 0", "output_spread = -1", "output_spread"),
+    ],
+)
+def test_prices_in_which_something_is_wrong(tmp_path, old, new, words):
+    from c2mabv_jax import ProblemError
+
+    text = OWN.replace(old, new, 1) if new != "[model]" else OWN.split("[[model]]")[0] + "model = 3"
+    with pytest.raises(ProblemError) as caught:
+        environments.scenario(prices=csv_of(tmp_path / "own.toml", text))
+    assert words in str(caught.value) and "_" not in str(caught.value).split(": ")[-1]

@@ -346,8 +346,8 @@ def token_cost(
         if figure.ndim > 1 or (figure.ndim == 1 and figure.size != num_arms):
             raise ProblemError(f"{name}: give one number, or one for each of {num_arms} LLMs")
         figures[name] = np.broadcast_to(figure, (num_arms,))
-    if not 0 < spread < 10:
-        raise ProblemError(f"spread = {spread!r}: give a number above 0 and below 10")
+    if not 0 <= spread < 10:
+        raise ProblemError(f"spread = {spread!r}: give a number of 0 or more, below 10")
     if not 1 <= max_output_tokens <= 1_000_000:
         raise ProblemError(f"max_output_tokens = {max_output_tokens!r}: give 1 to 1000000")
     quantiles = {
@@ -384,7 +384,7 @@ def token_lengths(mean: float, spread: float, longest: int) -> np.ndarray:
     def excess(centre: float) -> float:
         return longest - lengths_below(centre).sum() - mean
 
-    if longest == 1 or mean in (1, longest):
+    if spread == 0 or longest == 1 or mean in (1, longest):
         return np.full(TABLE_CELLS, float(mean))
     bounds = -40 * spread, np.log(longest) + 40 * spread
     below = lengths_below(optimize.brentq(excess, *bounds, xtol=1e-13))

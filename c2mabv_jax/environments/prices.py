@@ -10,11 +10,10 @@ from __future__ import annotations
 import json
 import math
 import os
-import tomllib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from c2mabv_jax import files
+from c2mabv_jax import files, toml
 from c2mabv_jax.environments.columns import near
 from c2mabv_jax.errors import ProblemError
 
@@ -40,7 +39,7 @@ def read_prices(path: str | os.PathLike[str]) -> dict[str, Price]:
     try:
         text = files.read(path, LARGEST, "prices", "give TOML or JSON").decode("utf-8-sig")
         kind = "JSON" if text.lstrip().startswith("{") else "TOML"
-        content = json.loads(text) if kind == "JSON" else tomllib.loads(text)
+        content = json.loads(text) if kind == "JSON" else toml.parse(text, f"prices = {source!r}")
     except UnicodeDecodeError:
         raise ProblemError(f"prices = {source!r}: not UTF-8 text; give TOML or JSON") from None
     except ProblemError:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import re
 from importlib import resources
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from c2mabv_jax import toml
 from c2mabv_jax.array.pytree import register_dataclass
@@ -41,8 +42,18 @@ class _Strict(BaseModel):
 
 class _Sourced(_Strict):
     value: Annotated[float, Field(ge=0)]
-    source: Annotated[str, Field(min_length=1)]
-    guess: bool
+    source: Annotated[str, Field(min_length=1)] = "not stated"
+    guess: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_number(cls, given: Any) -> Any:
+        """A number alone is a figure without a source."""
+        if isinstance(given, (int, float)) and not isinstance(given, bool):
+            return {"value": given}
+        if not isinstance(given, dict):
+            raise ValueError("give a number, or a table of value, source and guess")
+        return given
 
 
 class _Positive(_Sourced):
@@ -56,21 +67,21 @@ class _Share(_Sourced):
 class _Profile(_Strict):
     input_tokens: _Sourced
     output_tokens: _Positive
-    output_spread: _Positive
+    output_spread: _Sourced
     max_output_tokens: _Positive
 
 
 class _Model(_Strict):
     name: Annotated[str, Field(min_length=1)]
-    currency: str
+    currency: str = "USD"
     input_price: _Sourced
     output_price: _Sourced
     accuracy: _Share
 
 
 class _File(_Strict):
-    title: str
-    exchange: dict[str, _Positive]
+    title: str = "LLMs with prices of your own"
+    exchange: dict[str, _Positive] = {}
     profile: _Profile
     model: Annotated[list[_Model], Field(min_length=1)]
 
@@ -178,7 +189,11 @@ def _load(name: str, prices: str | os.PathLike[str] | None) -> _File:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise ProblemError(f"prices = {source!r}: {place}: {first['msg']}") from None
+        what = re.sub(r"^Value error, | or instance of \w+", "", first["msg"])
+        raise ProblemError(f"prices = {source!r}: {place}: {what}") from None
+    if "USD" not in file.exchange:
+        usd = _Positive(value=1.0, source="by definition")
+        file = file.model_copy(update={"exchange": {**file.exchange, "USD": usd}})
     for model in file.model:
         if model.currency not in file.exchange:
             raise ProblemError(
