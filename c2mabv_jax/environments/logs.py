@@ -155,13 +155,6 @@ def read_log(
     )
     table = open_table(path)
     layout = understand(table, columns, priced=prices is not None)
-    if wishes.groups is not None and layout.group is None:
-        raise table.error(
-            "group: the log has no column 'group'; leave the option out, or name the column with "
-            "--columns group=..."
-        )
-    if wishes.groups is not None and not wishes.groups:
-        raise table.error("group: none chosen; name at least one")
     if layout.form == "wide":
         known = list(layout.cells)
         chosen = _choose(table, wishes.models, known)
@@ -183,8 +176,8 @@ def _read_wide(table: Table, layout: Layout, chosen: Sequence[str], wishes: _Wis
     rows_read = len(frame)
     place = np.arange(rows_read)
     group = _texts(frame[layout.group]) if layout.group else np.full(rows_read, "", object)
-    if wishes.groups is not None and rows_read:
-        _known_groups(table, wishes.groups, list(dict.fromkeys(group)))
+    _check_groups(table, wishes.groups, layout.group, group)
+    if wishes.groups is not None:
         place = np.flatnonzero(np.isin(group, wishes.groups))
     frame, group = frame.iloc[place], group[place]
     if layout.query:
@@ -240,8 +233,7 @@ def _read_long(
     row = _numbered(group, query)  # ids may begin anew in every group
     first = np.unique(row, return_index=True)[1]
     ids, groups = query[first], group[first]
-    if wishes.groups is not None:
-        _known_groups(table, wishes.groups, list(dict.fromkeys(group)))
+    _check_groups(table, wishes.groups, group_column, group)
     mine = np.isin(model, chosen)
     if wishes.groups is not None:
         mine &= np.isin(group, wishes.groups)
@@ -609,8 +601,21 @@ def _choose(table: Table, wanted: Sequence[str] | None, known: list[str]) -> tup
     return chosen
 
 
-def _known_groups(table: Table, groups: Sequence[str], known: list[str]) -> None:
-    for name in groups:
+def _check_groups(
+    table: Table, wanted: Sequence[str] | None, column: str | None, group: np.ndarray
+) -> None:
+    """Complain about groups that the log does not have."""
+    if wanted is None:
+        return
+    if column is None:
+        raise table.error(
+            "group: the log has no column 'group'; leave the option out, or name the column with "
+            "--columns group=..."
+        )
+    if not wanted:
+        raise table.error("group: none chosen; name at least one")
+    known = list(dict.fromkeys(group))
+    for name in wanted if known else ():
         if name not in known:
             raise table.error(f"group: no {short(name)} in the log{near(name, known)}")
 
