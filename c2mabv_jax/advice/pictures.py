@@ -10,6 +10,7 @@ from matplotlib.ticker import LogLocator
 from c2mabv_jax.advice.recommend import Recommendation
 from c2mabv_jax.advice.study import Run, Study
 from c2mabv_jax.plotting import style
+from c2mabv_jax.plotting.names import shortened
 
 C2MABV = style.look("c2mabv")
 QUALITY = {"SUC": "quality", "AWC": "quality (any win)", "AIC": "quality (all in)"}
@@ -26,12 +27,6 @@ def pictures(study: Study, advice: Recommendation) -> dict[str, Figure]:
         "learning": learning(study, advice),
         "usage": usage(study, advice),
     }
-
-
-def short(name: str, most: int = 22) -> str:
-    """A name that fits: the vendor before a slash goes first."""
-    name = name.rsplit("/", 1)[-1]
-    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def quality_against_cost(study: Study, advice: Recommendation) -> Figure:
@@ -110,8 +105,9 @@ def _name_points(ax: Axes, study: Study, logarithmic: bool) -> None:
     place = (scale(known.single_cost) - scale(left)) / (scale(right) - scale(left))
     apart = 0.036 * (high - low)
     placed: list[tuple[float, float, float]] = []
+    names = shortened(study.log.names)
     for k in np.argsort(-known.single_quality):
-        name, y = short(study.log.names[k]), float(known.single_quality[k])
+        name, y = names[k], float(known.single_quality[k])
         on_front = known.oracle(known.single_cost[k]) <= y + 1e-9
         wide = _CHARACTER * len(name)
         to_right = place[k] + wide < 0.98 and (not on_front or place[k] < wide)
@@ -173,7 +169,8 @@ def usage(study: Study, advice: Recommendation) -> Figure:
     rest = np.setdiff1d(np.arange(len(names)), order)
     drawing, axes = style.figure(1, 2, width=style.DOUBLE, height=2.9, sharey=True)
     colours = [*(style.PALETTE[tint] for tint in _TINTS[: len(order)]), "0.8"]
-    labels = [*(short(names[k]) for k in order), "others"]
+    brief = shortened(names)
+    labels = [*(brief[k] for k in order), "others"]
     for ax, x, share in (
         (axes[0, 0], run.queries, run.share),
         (axes[0, 1], np.array([r.budget for r in runs]), late),

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator, SymmetricalLogLocator
 
 from c2mabv_jax.plotting import style
+from c2mabv_jax.plotting.names import shortened
 
 LABELS = {
     "reward": "reward per round",
@@ -56,7 +57,7 @@ def overview(results: xr.Dataset) -> Figure:
         curves(ax, results, variable)
         style.label(ax, title=f"({letter}) {LABELS[variable]}")
     pick_map(axes[1, 1], results)
-    style.label(axes[1, 1], title="(d) rounds in which an LLM is picked (%)")
+    style.label(axes[1, 1], title="(d) LLMs picked (% of rounds)")
     style.legend(drawing, title=_band_note(results))
     return drawing
 
@@ -167,7 +168,7 @@ def picks(results: xr.Dataset, width: float | None = None) -> Figure:
         width = style.COLUMN if policies <= 7 else style.DOUBLE
     drawing, axes = style.figure(width=width, height=1.1 + 0.2 * arms)
     pick_map(axes[0, 0], results)
-    style.label(axes[0, 0], title="rounds in which an LLM is picked (%)")
+    style.label(axes[0, 0], title="LLMs picked (% of rounds)")
     return drawing
 
 
@@ -195,17 +196,11 @@ def pick_map(ax: Axes, results: xr.Dataset) -> None:
             color="black" if value > 55 else "white",
         )
     steep = 30 if len(policies) <= 7 else 60 if cell > 0.2 else 90
-    ax.set_yticks(range(len(names)), [_short(name) for name in names])
+    ax.set_yticks(range(len(names)), shortened(names))
     ax.set_xticks(range(len(policies)), policies, rotation=steep, rotation_mode="anchor")
     for text in ax.get_xticklabels():
         text.set(ha="right", va="center" if steep == 90 else "top")
     ax.tick_params(length=0)
-
-
-def _short(name: str, most: int = 22) -> str:
-    """A name that fits a column: the vendor before a slash goes first."""
-    name = name.rsplit("/", 1)[-1]
-    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def handles(policies: list[str]) -> list[Line2D]:

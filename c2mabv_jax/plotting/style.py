@@ -22,6 +22,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from c2mabv_jax import files
+from c2mabv_jax.plotting.names import fonts
 
 COLUMN, DOUBLE = 3.4, 7.0  # widths in inches: one column, a whole page
 SIZE = {"title": 8.5, "label": 8.0, "tick": 7.0, "legend": 7.0, "note": 6.5}  # points
@@ -282,7 +283,7 @@ def rendered(drawing: Figure, name: str) -> dict[str, bytes]:
     contents = {}
     for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
         stream = io.BytesIO()
-        with mpl.rc_context({"pdf.fonttype": 42, "font.family": "DejaVu Sans"}):
+        with mpl.rc_context({"pdf.fonttype": 42}), fonts():
             drawing.savefig(stream, format=kind, dpi=PNG_DPI, metadata=metadata)
         contents[f"{name}.{kind}"] = stream.getvalue()
     return contents
