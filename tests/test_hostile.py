@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from c2mabv_jax import policies, toml
 from c2mabv_jax.cli import cache, run_command
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies import load_state, save_state
+from c2mabv_jax.sweep import distributed
 
 SOON = 30  # seconds; a refusal takes milliseconds, the margin is for a busy machine
 
@@ -190,6 +193,19 @@ def test_a_state_is_read_from_a_regular_file_only(tmp_path):
             load_state(path, start)
         with soon(), pytest.raises(ProblemError, match="path = "):
             save_state(path, start)
+
+
+# --- several processes ---------------------------------------------------------------------
+
+
+def test_waiting_for_other_processes_ends():
+    """By Ctrl-C, which C++ would not notice, and by itself."""
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with soon(), pytest.raises(KeyboardInterrupt):
+        distributed._patiently(lambda: time.sleep(2 * SOON))
+    with soon(), pytest.raises(ProblemError, match="have not met within 1 s"):
+        distributed._patiently(lambda: time.sleep(2 * SOON), 1)
 
 
 # --- Ctrl-C before anything runs -----------------------------------------------------------

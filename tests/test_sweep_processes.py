@@ -19,6 +19,8 @@ from c2mabv_jax import sweep
 PROGRAM = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
+from c2mabv_jax.sweep import alive
+alive.BEAT, alive.SILENCE = 0.5, 6.0
 from c2mabv_jax.cli import main
 main()
 """
@@ -66,6 +68,17 @@ def until_stored(out: Path, number: int, process: subprocess.Popen) -> None:
         time.sleep(0.01)
 
 
+def two(spec: Path, out: Path, environment: dict[str, str]) -> list[subprocess.Popen]:
+    """Two processes on one sweep."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    together = ("--coordinator", address, "--num-processes", "2")
+    return [
+        start(spec, out, environment, *together, "--process-id", str(number)) for number in (0, 1)
+    ]
+
+
 @pytest.mark.parametrize("devices", [2, 4])
 def test_devices_change_no_byte(short, tmp_path, devices):
     spec, folder, environment = short
@@ -78,22 +91,39 @@ def test_devices_change_no_byte(short, tmp_path, devices):
 
 def test_two_processes_change_no_byte(short, tmp_path):
     spec, folder, environment = short
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    both = [
-        start(
-            spec,
-            tmp_path / "out",
-            environment,
-            *("--coordinator", address, "--num-processes", "2", "--process-id", str(number)),
-        )
-        for number in (0, 1)
-    ]
+    both = two(spec, tmp_path / "out", environment)
     said = [process.communicate(timeout=300)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert f"{TILES // 2} of {TILES} tiles to run" in said[0]
     assert contents(tmp_path / "out") == contents(folder)
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_one_of_two_dies(long, tmp_path, victim):
+    """The other says so in one line and ends; what is stored counts."""
+    spec, folder, environment = long
+    out = tmp_path / "out"
+    both = two(spec, out, environment)
+    until_stored(out, 2, both[victim])
+    both[victim].kill()
+    killed = time.monotonic()
+    _, said = both[1 - victim].communicate(timeout=60)
+    both[victim].communicate()
+    assert both[1 - victim].returncode == 2, said
+    assert time.monotonic() - killed < 30
+    last = said.strip().splitlines()[-1]
+    assert last == f"c2mabv: error: process {victim} is gone; go on with --resume"
+    assert "Traceback" not in said and "***" not in said
+    there = stored(out)
+    assert 2 <= there < TILES
+    if victim == 1:
+        return
+    process = start(spec, out, environment, "--resume")
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert f"{TILES - there} of {TILES} tiles to run" in said and "damaged" not in said
+    assert contents(out) == contents(folder)
+    assert not [name for name in os.listdir(out) if name.endswith(".part")]
 
 
 def test_killed_and_resumed(long, tmp_path):

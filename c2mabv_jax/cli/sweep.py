@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 import sys
@@ -78,7 +77,6 @@ def sweep(
         engine.sweep(spec, out, resume=resume, tile=tile, quiet=quiet)
     except engine.Interrupted as stop:
         print(f"c2mabv: interrupted: {stop}", file=sys.stderr, flush=True)
-        _leave(130)
         return 130
     finally:
         if before is not None:
@@ -94,14 +92,3 @@ def _terminate_like_interrupt() -> Any:
     if threading.current_thread() is not threading.main_thread():
         return None
     return signal.signal(signal.SIGTERM, interrupts.handle)
-
-
-def _leave(status: int) -> None:
-    """End now: compiled calls that still run cannot be stopped, and nobody needs their answer.
-
-    Every stored file is whole, so nothing is lost but the tiles in flight.
-    """
-    if any(thread.name.startswith("sweep tile") for thread in threading.enumerate()):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)

@@ -6,6 +6,7 @@ plan         points that share a compiled program; tiles, the units of work
 tally        a tile run in blocks of lanes, on all devices, and what is kept of it
 execute      tiles over threads and processes; out of memory, in narrower calls
 distributed  several processes, where they must meet
+alive        how they notice that one has died
 store        the folder: lock, files with checksums, what is damaged
 results      statistics over seeds, labelled, as `results.zarr`
 forecast     what a sweep will take

@@ -1,20 +1,25 @@
-"""Several processes on one sweep: JAX's own engine, needed at the start and at the end only.
+"""Several processes on one sweep: JAX's own engine, for the start alone.
 
-They meet twice at the start (`agree`, `barrier`). At the end process 0 looks for the tiles of
-the others in their common folder, and the others wait for it when they leave.
+They meet once (`agree`) and then leave it: each works on tiles of its own, and process 0 looks
+for the others' in their common folder. While it lasts, JAX ends every process when one dies, with
+a stack of C++; afterwards they notice it themselves (see `alive`).
 """
 
 from __future__ import annotations
 
 import os
+import queue
 import re
+import threading
 from collections.abc import Callable
+from typing import Any
 
 import jax
 
 from c2mabv_jax.errors import ProblemError, shortened
 
-LONGEST_END = 7 * 86400  # seconds a process that has done its share waits for the slowest one
+SILENCE = 40  # seconds after which JAX takes a process for dead
+LONGEST_START = 240  # seconds until all must be there; JAX's own limit ends in a stack of C++
 
 
 def connect(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
@@ -33,7 +38,7 @@ def connect(coordinator: str | None, num_processes: int | None, process_id: int 
     missing = [name for name, value in given.items() if value is None]
     if len(missing) == len(given):
         if _in_cluster():
-            jax.distributed.initialize(shutdown_timeout_seconds=LONGEST_END)
+            _join()
         return
     if missing:
         raise ProblemError(f"{missing[0]}: missing; give {', '.join(given)} together")
@@ -47,9 +52,50 @@ def connect(coordinator: str | None, num_processes: int | None, process_id: int 
     if not 0 <= process_id < num_processes:
         raise ProblemError(f"--process-id = {process_id}: give 0 to {num_processes - 1}")
     if num_processes > 1:
+        _join(coordinator, num_processes, process_id)
+
+
+def _join(
+    coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None
+) -> None:
+    def join() -> None:
         jax.distributed.initialize(
-            coordinator, num_processes, process_id, shutdown_timeout_seconds=LONGEST_END
+            coordinator, num_processes, process_id, heartbeat_timeout_seconds=SILENCE
         )
+        jax.devices()  # the processes tell each other theirs
+
+    _patiently(join, LONGEST_START)
+
+
+def _patiently(call: Callable[[], Any], most: float = float("inf")) -> Any:
+    """Wait for a call that waits for other processes, in C++, where Ctrl-C is not noticed.
+
+    Raises:
+      ProblemError: no answer after `most` seconds.
+    """
+    answer: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+
+    def wait() -> None:
+        try:
+            answer.put((call(), None))
+        except BaseException as error:
+            answer.put((None, error))
+
+    threading.Thread(target=wait, name="sweep start", daemon=True).start()
+    waited = 0.0
+    while waited < most:
+        try:
+            found, error = answer.get(timeout=0.5)
+        except queue.Empty:
+            waited += 0.5
+            continue
+        if error is not None:
+            raise error
+        return found
+    raise ProblemError(
+        f"--coordinator: the processes have not met within {most:g} s; start all of them, with "
+        "an address of process 0 that all can reach and a port that is free"
+    )
 
 
 def _in_cluster() -> bool:
@@ -59,16 +105,10 @@ def _in_cluster() -> bool:
     return (tasks.isdigit() and int(tasks) > 1) or len(pod.split(",")) > 1
 
 
-def barrier(name: str) -> None:
-    """Wait until every process is here."""
-    if jax.process_count() > 1:
-        from jax.experimental import multihost_utils
-
-        multihost_utils.sync_global_devices(name)
-
-
 def agree(digest: str, first: Callable[[], list[str]]) -> list[str]:
     """Process 0 does `first` before the others go on; all must have the same sweep.
+
+    They are on their own then.
 
     Returns:
       What `first` returned (nothing on the others).
@@ -90,7 +130,8 @@ def agree(digest: str, first: Callable[[], list[str]]) -> list[str]:
             failure = error
     mine = np.frombuffer(bytes.fromhex(digest), np.uint8)
     message = np.concatenate([mine, [np.uint8(failure is not None)]])
-    heard = np.asarray(multihost_utils.broadcast_one_to_all(message))
+    heard = np.asarray(_patiently(lambda: multihost_utils.broadcast_one_to_all(message)))
+    _patiently(jax.distributed.shutdown)
     if failure is not None:
         raise failure
     if heard[-1]:

@@ -68,8 +68,12 @@ def workers() -> int:
     return (os.cpu_count() or 1) if single else 2
 
 
-def each_done(work: Callable[[int], Any], numbers: Sequence[int]) -> Iterator[int]:
+def each_done(
+    work: Callable[[int], Any], numbers: Sequence[int], check: Callable[[], None] = lambda: None
+) -> Iterator[int]:
     """Do `work` for every number on `workers()` threads; yields numbers as they are done.
+
+    `check` is called now and then; what it raises ends the waiting.
 
     The threads are daemons: whoever is interrupted while waiting here may end the process
     without waiting for them.
@@ -97,7 +101,7 @@ def each_done(work: Callable[[int], Any], numbers: Sequence[int]) -> Iterator[in
         for _ in range(min(workers(), len(numbers))):
             threading.Thread(target=labour, name="sweep tile", daemon=True).start()
         for _ in numbers:
-            number, error = _wait(done)
+            number, error = _wait(done, check)
             if error is not None:
                 raise error
             yield number
@@ -105,8 +109,9 @@ def each_done(work: Callable[[int], Any], numbers: Sequence[int]) -> Iterator[in
         stop.set()
 
 
-def _wait(done: queue.SimpleQueue) -> tuple[int, BaseException | None]:
+def _wait(done: queue.SimpleQueue, check: Callable[[], None]) -> tuple[int, BaseException | None]:
     while True:  # in short waits, so that an interrupt is noticed at once
+        check()
         try:
             return done.get(timeout=0.5)
         except queue.Empty:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +93,11 @@ def sweep(
             return held.enter_context(folder.locked(resume))
 
         warnings = distributed.agree(folder.digest, begin)
+        alive = held.enter_context(folder.alive(process, processes))
         todo, damaged = folder.missing_tiles(mend=process == 0)
         broken = folder.results_damage()
-        distributed.barrier("c2mabv sweep: checked")
+        alive.ready()  # what is damaged is out of the way
+        alive.wait_until_ready()
         if broken == [] and not damaged and len(todo) == len(plan.tiles):
             todo = []  # finished, and its tiles were cleared away on purpose
         if broken is not None and len(todo) > len(damaged):
@@ -104,11 +107,13 @@ def sweep(
         for line in [*remarks(plan), *warnings, *damaged, *(broken or [])]:
             progress.say(line)
         try:
-            _run(plan, folder, mine, progress, spec.per_seed)
+            _run(plan, folder, mine, progress, spec.per_seed, alive.check)
             if process == 0 and (broken != [] or todo):
-                folder.wait_for(todo)
+                folder.wait_for(todo, alive.check)
                 _finish(plan, folder, spec, progress)
-            elif process == 0:
+            elif process > 0:
+                alive.wait_until_done()
+            else:
                 progress.say(f"nothing to do: {folder.path / RESULTS} is complete")
         except KeyboardInterrupt:
             done = f"{progress.done_tiles} of {progress.tiles} tiles are stored"
@@ -156,7 +161,14 @@ def _progress(plan: Plan, todo: list[int], mine: list[int], processes: int, quie
     return Progress(len(there) + len(mine), before + left, len(there), before, quiet=quiet)
 
 
-def _run(plan: Plan, folder: Folder, mine: list[int], progress: Progress, per_seed: bool) -> None:
+def _run(
+    plan: Plan,
+    folder: Folder,
+    mine: list[int],
+    progress: Progress,
+    per_seed: bool,
+    check: Callable[[], None],
+) -> None:
     width = execute.Width(progress.say)
 
     def work(number: int) -> None:
@@ -164,7 +176,7 @@ def _run(plan: Plan, folder: Folder, mine: list[int], progress: Progress, per_se
 
     if mine:
         progress.say(f"{len(mine)} of {len(plan.tiles)} tiles to run")
-    for number in execute.each_done(work, mine):
+    for number in execute.each_done(work, mine, check):
         progress.tile_done(plan.lane_rounds(plan.tiles[number]))
 
 

@@ -31,7 +31,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.files import Damaged, Marker
 from c2mabv_jax.results import stored
 from c2mabv_jax.results.stored import CHECKSUMS, RESULTS
+from c2mabv_jax.sweep.alive import Alive
 from c2mabv_jax.sweep.spec import differences
 from c2mabv_jax.sweep.tally import Arrays
 
@@ -328,10 +329,17 @@ class Folder:
                 warnings.append(f"{line}; computed again")
         return todo, warnings
 
-    def wait_for(self, numbers: Iterable[int]) -> None:
-        """Wait until other processes have stored these tiles."""
+    def alive(self, process: int, processes: int) -> Alive:
+        """Signs of life in the folder, to be entered; it is claimed."""
+        marker = files.read_marker(self.path)
+        assert marker is not None
+        return Alive(self.path, marker.token, process, processes)
+
+    def wait_for(self, numbers: Iterable[int], check: Callable[[], None]) -> None:
+        """Wait until other processes have stored these tiles; see `execute.each_done`."""
         for number in numbers:
             while not self.tile_file(number).exists():
+                check()
                 time.sleep(0.2)
 
     def _checksum(self, number: int, content: bytes) -> str:
