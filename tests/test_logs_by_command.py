@@ -289,3 +289,36 @@ def test_fuzz(tmp_path, capsys, monkeypatch):
             read += error.strip().endswith("error: read")
             assert not out.exists()
         assert 0 < read < 60  # some are still good, and some are not
+
+
+def test_a_sweep_reads_logs_alike(tmp_path):
+    """The same options in a sweep file: columns, prices, means."""
+    from c2mabv_jax.sweep import run
+
+    kept = spend(tmp_path / "log.csv", answers(200).assign(prompt_tokens=7, completion_tokens=2))
+    rates = {m: {"input_cost_per_token": 1e-5, "output_cost_per_token": 0} for m in MODELS}
+    (tmp_path / "prices.json").write_text(json.dumps(rates))
+    (tmp_path / "sweep.toml").write_text(
+        """
+num_seeds = 2
+[problem]
+num_selected = 1
+reward_model = "SUC"
+budget = 1e-4
+horizon = 10
+[[environment]]
+kind = "log"
+path = "log.csv"
+columns = "score=score"
+prices = "prices.json"
+from_means = true
+[[policy]]
+name = "uniform"
+"""
+    )
+    _, plan = run.read(tmp_path / "sweep.toml")
+    world = plan.points[0].environment
+    assert world.log_report.from_means
+    np.testing.assert_allclose(world.mean_cost * world.cost_scale, 7e-5)
+    means = kept.groupby("model")["score"].mean()
+    np.testing.assert_allclose(world.mean_reward, means[list(world.names)])

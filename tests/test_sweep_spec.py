@@ -326,7 +326,6 @@ def _log_spec() -> str:
 
 CELLS = [
     "-1",
-    "nan",
     "inf",
     "1e999",
     "x",

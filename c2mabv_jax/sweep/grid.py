@@ -229,6 +229,9 @@ def _log(table: tables.Log, folder: Path):
             cost_unit=table.cost_unit,
             on_missing=table.on_missing,
             types=table.types,
+            columns=table.columns,
+            prices=None if table.prices is None else folder / table.prices,
+            from_means=table.from_means,
         )
         axes = {} if group is None else {"group": group}
         yield axes, lambda n, model, horizon, environment=environment: (None, environment)

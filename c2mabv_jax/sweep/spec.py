@@ -135,6 +135,9 @@ class Log(Table):
     cost_unit: Word | None = None
     on_missing: Literal["drop", "error"] = "drop"
     types: Literal["group"] | None = None
+    columns: Word | None = None
+    prices: Word | None = None
+    from_means: bool = False
 
 
 class Synthetic(Table):
