@@ -58,7 +58,7 @@ def run(setting: Setting) -> None:
     known: dict[str, dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() else {}
     found = {mutant: known.get(name(mutant)) for mutant in mutants}
     left = [mutant for mutant in mutants if not mutant.same and not fresh(found[mutant], mutant)]
-    left.sort(key=lambda mutant: len(imports()[tests_of(mutant)[0]]))  # fast killers first
+    left.sort(key=lambda mutant: "::" not in tests_of(mutant)[0])  # fast killers first
     kept.parent.mkdir(parents=True, exist_ok=True)
     judged = functools.partial(_judged, known, kept)
     try:
@@ -124,7 +124,10 @@ def killed_by_tests(copy: Path, mutant: Mutant) -> str | None:
     """The first test that fails, or None."""
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:nbmake", "-c", os.devnull]
     for file in tests_of(mutant):
-        command = ["-m", "pytest", *options, "--rootdir", ".", f"tests/{file}.py"]
+        module, _, test = file.partition("::")
+        command = ["-m", "pytest", *options, "--rootdir", ".", f"tests/{module}.py"]
+        if test:
+            command[-1] += f"::{test}"
         try:
             done = _python(copy, *command, timeout=LIMIT)
         except subprocess.TimeoutExpired:
@@ -171,10 +174,8 @@ def tests_of(mutant: Mutant) -> list[str]:
     module = ".".join([PACKAGE, *Path(mutant.file).with_suffix("").parts]).removesuffix(".__init__")
     files = {file: found for file, found in imports().items() if file not in NEVER}
     chosen = [file for file, found in files.items() if module in found]
-    return sorted(
-        {*chosen, *mutant.tests},
-        key=lambda file: (file not in mutant.tests, file in LAST, len(files[file]), file),
-    )
+    chosen.sort(key=lambda file: (file in LAST, len(files[file]), file))
+    return list(dict.fromkeys([*mutant.tests, *chosen]))
 
 
 @functools.cache
@@ -212,9 +213,11 @@ def source(root: Path, mutant: Mutant) -> str:
 
 def digest(mutant: Mutant, killer: str | None) -> str:
     """Of the mutation and of the tests that decided: the killer, or all of them."""
-    files = [file for file in tests_of(mutant) if killer is None or killer.startswith(file)]
+    files = dict.fromkeys(file.partition("::")[0] for file in tests_of(mutant))
     text = [mutant.old, mutant.new]
-    text += [(ROOT / "tests" / f"{file}.py").read_text(encoding="utf-8") for file in files]
+    for file in files:
+        if killer is None or killer.startswith(file):
+            text.append((ROOT / "tests" / f"{file}.py").read_text(encoding="utf-8"))
     return hashlib.sha256("\0".join(text).encode()).hexdigest()[:16]
 
 
