@@ -452,6 +452,18 @@ def test_from_means_every_model_has_its_own_answers(tmp_path, spend):
     complaint(lambda: environments.replay(path, from_means=True, min_rows=30), "--min-rows")
 
 
+def test_from_means_every_line_is_an_answer_by_itself(tmp_path, spend):
+    """Requests without ids, or one prompt put to one model again and again."""
+    path = tmp_path / "log.csv"
+    for frame in (spend.drop(columns="request_id"), spend.assign(request_id="hi")):
+        frame.to_csv(path, index=False)
+        made = check(path, spend, from_means=True)
+        assert sum(made.log_report.rows_of) == 60
+    wrong = spend.drop(columns="model").rename(columns={"score": "x"})
+    wrong.to_csv(path, index=False)
+    complaint(lambda: environments.replay(path, from_means=True), "no column 'model'")
+
+
 # Tokens and prices
 
 

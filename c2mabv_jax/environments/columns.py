@@ -124,7 +124,10 @@ def read_choice(choice: str | Mapping[str, str] | None) -> dict[str, tuple[str, 
 
 
 def understand(
-    table: Table, choice: str | Mapping[str, str] | None = None, priced: bool = False
+    table: Table,
+    choice: str | Mapping[str, str] | None = None,
+    priced: bool = False,
+    by_query: bool = True,
 ) -> Layout:
     """What the columns of `table` mean.
 
@@ -132,19 +135,22 @@ def understand(
       table: the table.
       choice: columns that were named by the user; see `read_choice`.
       priced: whether costs are to come from tokens and prices.
+      by_query: whether answers to one query belong together, so that queries must be named.
 
     Raises:
       LogError: a meaning without a column or with several; names the columns and the fix.
     """
-    reader = _Reader(table, read_choice(choice), priced)
+    reader = _Reader(table, read_choice(choice), priced, by_query)
     return reader.bars() or reader.long() or reader.words() or reader.nothing()
 
 
 class _Reader:
     """One table, and what its user said about its columns."""
 
-    def __init__(self, table: Table, chosen: dict[str, tuple[str, ...]], priced: bool) -> None:
-        self.table, self.priced = table, priced
+    def __init__(
+        self, table: Table, chosen: dict[str, tuple[str, ...]], priced: bool, by_query: bool
+    ) -> None:
+        self.table, self.priced, self.by_query = table, priced, by_query
         self.chosen: dict[str, tuple[str, ...]] = {}
         for role, columns in chosen.items():
             self.chosen[role] = tuple(
@@ -266,9 +272,9 @@ class _Reader:
     def long(self) -> Layout | None:
         """The layout of a long table, or None where it is none."""
         model = self.one("model", self.candidates("model"))
-        query = self.query()
+        query = self.query() if self.by_query else ()
         by_role = {role: self.candidates(role) for role in CELLS}
-        if model is None or not query or not by_role["score"]:
+        if model is None or (self.by_query and not query) or not by_role["score"]:
             return None
         cell = self.cell(by_role)
         if isinstance(cell, str):
@@ -300,7 +306,7 @@ class _Reader:
 
     def nothing(self) -> Layout:
         """Say what is missing."""
-        for role in ("query", "model", "score", "cost"):
+        for role in (*(("query",) if self.by_query else ()), "model", "score", "cost"):
             if not self.candidates(role):
                 raise self.lacking(role)
         raise AssertionError("a table with all four meanings is long")

@@ -154,7 +154,7 @@ def read_log(
         table=None if prices is None else read_prices(prices),
     )
     table = open_table(path)
-    layout = understand(table, columns, priced=prices is not None)
+    layout = understand(table, columns, priced=prices is not None, by_query=not from_means)
     if layout.form == "wide":
         known = list(layout.cells)
         chosen = _choose(table, wishes.models, known)
@@ -221,8 +221,11 @@ def _read_long(
     if frame.empty:
         raise table.error("no rows; give at least one query")
     model = _texts(frame[layout.model])
-    query_column, group_column = _identify(frame, layout, model)
-    query = _texts(frame[query_column])
+    query_column, group_column = None, layout.group
+    query = np.array([str(line) for line in frame.index], object)  # every line by itself
+    if layout.query:
+        query_column, group_column = _identify(frame, layout, model)
+        query = _texts(frame[query_column])
     for column, values in ((query_column, query), (layout.model, model)):
         nameless = np.isin(np.char.lower(values.astype(str)), list(_NAMELESS))
         if nameless.any():
