@@ -230,8 +230,10 @@ def check_types(num_types: Any, frequencies: Any) -> None:
         raise ProblemError(f"num_types = {num_types!r}: give a whole number, 1 or more")
     if not isinstance(frequencies, list | tuple | np.ndarray):
         return  # none, or traced
-    if np.shape(frequencies)[:1] != (num_types,):
-        raise ProblemError(f"frequencies: shape {np.shape(frequencies)}; give {num_types} numbers")
+    if len(frequencies) != num_types:
+        raise ProblemError(f"frequencies: {len(frequencies)} numbers; give {num_types}, one a type")
+    if any(is_traced(share) for share in frequencies):
+        return
     if not (np.isfinite(frequencies) & (np.asarray(frequencies) >= 0)).all():
         raise ProblemError(f"frequencies = {frequencies!r}: give probabilities, 0 or more")
 

@@ -21,7 +21,15 @@ from c2mabv_jax.theory.envelope import Frontier, frontier
 from c2mabv_jax.theory.exact import coverage_failure
 from c2mabv_jax.theory.optimum import Optimum, optimum, true_optimum
 from c2mabv_jax.theory.sets import SetTable, billed_table, set_table
-from c2mabv_jax.theory.typed import TypedOptimum, best_of, money_by_type, typed_front, typed_optimum
+from c2mabv_jax.theory.typed import (
+    TypedOptimum,
+    best_of,
+    money_by_type,
+    typed_front,
+    typed_optimum,
+    typed_regret_bound,
+    typed_violation_bound,
+)
 from c2mabv_jax.theory.widths import failing_rounds, log_term, side_failure, width_sum
 
 __all__ = [
@@ -50,6 +58,8 @@ __all__ = [
     "true_optimum",
     "typed_front",
     "typed_optimum",
+    "typed_regret_bound",
+    "typed_violation_bound",
     "violation_bound",
     "width_sum",
 ]

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation.typed import check_additive
+from c2mabv_jax.theory.bounds import Bound, regret_bound, violation_bound
 from c2mabv_jax.theory.envelope import Oracle, Point, bracket, corners_of, share_of
 from c2mabv_jax.theory.fixed_set import best_fixed_set
 from c2mabv_jax.theory.optimum import Optimum, true_optimum
@@ -43,6 +44,7 @@ class TypedOptimum:
       feasible: whether some choice is affordable.
       fixed_set, fixed_value: the best one set for all types within the budget, bool `[K]`, and
         its value; None where none is affordable.
+      frequencies: p, `[G]`.
     """
 
     relaxed: float
@@ -56,7 +58,18 @@ class TypedOptimum:
     feasible: bool
     fixed_set: np.ndarray | None
     fixed_value: float | None
+    frequencies: np.ndarray
     exact = True
+
+    @property
+    def visits(self) -> np.ndarray:
+        """Share of all rounds that are of type g and ask arm k, p_g z*_gk, `[G K]`.
+
+        The leading order of the violation takes these as the marginals of G K arms:
+        `predictions.violation_leading(T, G K, delta, best.visits)`, so that its constant is the
+        sum over types and arms of sqrt(p_g z*_gk).
+        """
+        return (self.frequencies[:, None] * self.marginals).ravel()
 
 
 def typed_optimum(
@@ -104,6 +117,7 @@ def typed_optimum(
         feasible=feasible,
         fixed_set=fixed_set,
         fixed_value=fixed_value,
+        frequencies=p,
     )
 
 
@@ -199,3 +213,28 @@ def money_by_type(environment: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     """Mean reward and mean cost in money, `[G, K]`, and frequencies `[G]` of a typed world."""
     p, mu, c = (np.asarray(x, np.float64) for x in environment.by_type)
     return mu, c * float(environment.cost_scale), p
+
+
+def typed_regret_bound(
+    horizon: ArrayLike, num_types: int, num_arms: int, num_selected: int, delta: ArrayLike,
+    alpha_reward: float = 1.0, alpha_cost: float = 1.0, **options: Any,
+) -> Bound:  # fmt: skip
+    """`regret_bound` of C2MAB-V by type, with known frequencies, against `typed_optimum`.
+
+    The relaxed problem of a round is feasible for z*, so given the past the expected shortfall
+    is at most sum_g p_g (U_g - mu_g).z_g, what the set played is expected to owe to the widths
+    of its own type: the width sum is that of G K arms, which share N T observations. Given
+    the past the type and the rounding are random together, so the martingales range over N, not
+    over one swap. Assumptions and `options` as in `regret_bound`; types are i.i.d.
+    """
+    sizes = (num_types * num_arms, num_selected, delta, alpha_reward, alpha_cost)
+    return regret_bound(horizon, *sizes, rounding="any", **options)
+
+
+def typed_violation_bound(
+    horizon: ArrayLike, num_types: int, num_arms: int, num_selected: int, delta: ArrayLike,
+    alpha_cost: float = 1.0, **options: Any,
+) -> Bound:  # fmt: skip
+    """`violation_bound` of C2MAB-V by type, with known frequencies; see `typed_regret_bound`."""
+    sizes = (num_types * num_arms, num_selected, delta, alpha_cost)
+    return violation_bound(horizon, *sizes, rounding="any", **options)

@@ -23,6 +23,7 @@ from c2mabv_jax.environments.synthetic import Synthetic
 from c2mabv_jax.policies.base import Decision, Feedback, register
 from c2mabv_jax.policies.c2mabv import C2MABV, C2MABVState
 from c2mabv_jax.policies.two_tier import TwoTier
+from c2mabv_jax.policies.typed import TypedC2MABV, TypedState
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import solve_lp, top_n
 from c2mabv_jax.rewards import reward_model
@@ -286,6 +287,34 @@ class LearnsUnobserved(C2MABV):
         return super().update(problem, state, decision, peeking)
 
 
+@register
+@dataclasses.dataclass(frozen=True)
+class TypesMixedUp(TypedC2MABV):
+    """What a query of one type shows is learned as if it had been of the next."""
+
+    def update(
+        self, problem: Problem, state: TypedState, decision: Decision, feedback: Feedback
+    ) -> TypedState:
+        context, edge = decision.memo
+        memo = (context + 1) % self.num_types, edge
+        return super().update(problem, state, decision._replace(memo=memo), feedback)
+
+
+def mixed_up(policy: TypedC2MABV) -> TypedC2MABV:
+    """The same parameters, types mixed up."""
+    return TypesMixedUp(**{f.name: getattr(policy, f.name) for f in dataclasses.fields(policy)})
+
+
+def as_frequent(policy: TypedC2MABV) -> TypedC2MABV:
+    """All types taken to be equally frequent."""
+    return dataclasses.replace(policy, frequencies=(1 / policy.num_types,) * policy.num_types)
+
+
+def price_per_type(policy: TypedC2MABV) -> TypedC2MABV:
+    """Every type has the budget, and so a price, of its own."""
+    return dataclasses.replace(policy, budget="split")
+
+
 def coins(key: Array, marginals: Array, num_selected: int) -> Array:
     """Independent coins: right marginals, wrong number of arms."""
     del num_selected
@@ -463,6 +492,27 @@ CONTROLS: tuple[Control, ...] = tuple(
             {"expected": of_observed},
             ("expected-reward",),
             ("any-win-3",),
+        ),
+        (
+            "types-mixed-up",
+            "what a query of one type shows is learned for another type",
+            {"policy": mixed_up},
+            ("types-bounds", "types-gain"),
+            ("types-2x3",),
+        ),
+        (
+            "frequencies-ignored",
+            "all types taken to be equally frequent",
+            {"policy": as_frequent},
+            ("types-relaxed-optimum",),
+            ("types-2x3",),
+        ),
+        (
+            "price-per-type",
+            "every type has the budget for itself instead of one price for all",
+            {"policy": price_per_type},
+            ("types-relaxed-optimum",),
+            ("types-2x3",),
         ),
         (
             "every-other-round-worst",

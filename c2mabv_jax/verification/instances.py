@@ -15,6 +15,7 @@ import numpy as np
 
 from c2mabv_jax.environments.changing import Changing
 from c2mabv_jax.environments.synthetic import Synthetic, synthetic
+from c2mabv_jax.environments.typed import Mixture
 from c2mabv_jax.problem import Problem, RewardModel
 from c2mabv_jax.theory.optimum import Optimum, optimum
 
@@ -33,7 +34,7 @@ class Instance:
 
     name: str
     problem: Problem
-    environment: Synthetic | Changing
+    environment: Synthetic | Changing | Mixture
     note: str
     value: float | None = None
 

@@ -188,7 +188,7 @@ class Laboratory:
             for done in [pool.submit(task) for task in tasks]:
                 done.result()
 
-    def long(self, instance: Instance, policy: C2MABV, warm_up: bool = False) -> xr.Dataset:
+    def long(self, instance: Instance, policy: Any, warm_up: bool = False) -> xr.Dataset:
         """Runs of `c2mabv_jax.simulate` up to the longest horizon of the preset.
 
         Recorded at the preset's `long_rounds` and, for figures, at log-spaced rounds between.

@@ -14,6 +14,7 @@ from c2mabv_jax.verification.claims import (
     invariants,
     minimax,
     rounding_law,
+    types,
 )
 from c2mabv_jax.verification.search import CLAIM as WORST_INSTANCE
 
@@ -29,6 +30,7 @@ _IN_ORDER = (
     WORST_INSTANCE,
     *growth.CLAIMS,
     *constants.CLAIMS,
+    *types.CLAIMS,
 )
 
 CLAIMS: dict[str, Claim] = {claim.name: claim for claim in _IN_ORDER}
