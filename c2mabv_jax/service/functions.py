@@ -58,14 +58,16 @@ def choose(
     state: State,
     root: Array,
     numbers: Array,
-    available: Array | None,
+    available: Array,
 ) -> Chosen:
-    """The decisions of these numbers, uint32 `[M, 2]` (low word first), at one state."""
+    """The decisions of these numbers, uint32 `[M, 2]` (low word first), at one state.
+
+    Of the LLMs, bool `[K]` says which are `available`.
+    """
 
     def single(number: Array) -> Chosen:
         decision = policy.select(problem, state, _key(root, number), available=available)
-        selected = decision.selected if available is None else decision.selected & available
-        return Chosen(selected, decision.marginals, decision.priority)
+        return Chosen(decision.selected & available, decision.marginals, decision.priority)
 
     return jax.vmap(single)(numbers)
 

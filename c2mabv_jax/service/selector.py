@@ -171,6 +171,21 @@ class Selector:
         return tuple(self._largest)
 
     @property
+    def num_selected(self) -> int:
+        """N."""
+        return self._problem.num_selected
+
+    @property
+    def reward_range(self) -> tuple[float, float]:
+        """The worst and the best reward."""
+        return self._reward_range
+
+    @property
+    def expire_after(self) -> float:
+        """Seconds after which a ticket without feedback expires."""
+        return self._expire_after
+
+    @property
     def budget(self) -> float:
         """What a decision may cost on average."""
         return self._budget
@@ -193,7 +208,7 @@ class Selector:
         padded = 1 << (number - 1).bit_length()  # few sizes, few programs
         with self._lock, jax.enable_x64(self._wide):
             names = self.models
-            here = None if available is None else self._mask("available", available)
+            here = self._mask("available", names if available is None else available)
             ids = np.arange(self._number, self._number + padded, dtype=np.uint64)
             words = np.stack([ids % WORD, ids // WORD], axis=1).astype(np.uint32)
             args = (self._policy, self._problem, self._state, self._root, words, here)
@@ -484,7 +499,7 @@ class Selector:
 
     def _compile(self, policy: Policy, problem: Problem, state: Any) -> None:
         number, nothing = np.zeros((1, 2), np.uint32), _bool(np.zeros(problem.num_arms))
-        functions.choose(policy, problem, state, self._root, number, None)
+        functions.choose(policy, problem, state, self._root, number, ~nothing)
         zeros = _float(np.zeros(problem.num_arms))
         shown = Feedback(zeros, zeros, nothing, nothing)
         functions.learn(policy, problem, state, self._root, number[0], nothing, shown)
