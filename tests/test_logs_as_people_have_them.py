@@ -71,7 +71,7 @@ def test_ids_come_before_texts(tmp_path):
     np.testing.assert_allclose(made.mean_reward, [2 / 3, 2 / 3])
     by_text = environments.replay(path, columns="query=query")
     assert by_text.num_rows == 2 and by_text.log_report.duplicate_cells == 2
-    assert any("2 lines repeat" in note for note in by_text.log_report.notes)
+    assert any("2 lines repeat another one" in note for note in by_text.log_report.notes)
     assert ("query", "query_id") in made.log_report.read_as
 
 
@@ -81,6 +81,7 @@ def test_ids_come_before_texts(tmp_path):
         (["cost_input", "cost_output"], [0.1, 0.2]),
         (["output_cost", "input_cost"], [0.1, 0.2]),
         (["input_cost_usd", "output_cost_usd"], [0.1, 0.2]),
+        (["inputCost", "Output Cost"], [0.1, 0.2]),
         (["prompt_cost", "completion_cost"], [0.1, 0.2]),
         (["cost_prompt", "cost_total"], [0.0, 0.3]),
         (["price", "cost_usd"], [0.0, 0.3]),
@@ -135,6 +136,16 @@ def test_columns_by_hand(tmp_path, long):
     complaint(lambda: replay(path, columns="query=zz"), "'zz'", "it has 'k'")
     complaint(lambda: replay(path, columns="quality=k"), "meaning", "score")
     complaint(lambda: replay(path, columns="k"), "score=NAME")
+
+
+def test_words_of_a_wide_log_by_hand(tmp_path):
+    text = "id,accuracy|a,f1|a,score|a,cost|a\n1,1,0.5,0,.1\n"
+    path = csv_of(tmp_path / "log.csv", text)
+    complaint(lambda: environments.replay(path), "'accuracy|a'", "--columns score=accuracy")
+    for word, score in (("f1", 0.5), ("accuracy", 1)):
+        made = environments.replay(path, columns=f"score={word}")
+        assert made.mean_reward.tolist() == [score] and made.names == ("a",)
+        assert ("score", f"{word}|MODEL") in made.log_report.read_as
 
 
 def test_half_of_a_cost_is_not_taken_for_it(tmp_path):
@@ -196,9 +207,9 @@ def test_wide_forms(tmp_path, long, score, cost):
     assert found.log_report.groups == (("a", 30), ("b", 30))
 
 
-@pytest.mark.parametrize("score", ["accuracy", "effect", "correct", "reward", "Score"])
+@pytest.mark.parametrize("score", ["accuracy", "effect", "isCorrect", "reward", "Score"])
 @pytest.mark.parametrize("cost", ["spend", "total_cost", "cost_usd", "Cost"])
-@pytest.mark.parametrize("query", ["request_id", "doc_id", "sample_id", "prompt"])
+@pytest.mark.parametrize("query", ["request_id", "doc_id", "sample_id", "prompt", "queryId"])
 def test_names_that_are_in_use(tmp_path, long, score, cost, query):
     names = {"score": score, "cost": cost, "query_id": query, "group": "eval_name"}
     long.rename(columns=names).to_csv(tmp_path / "log.csv", index=False)

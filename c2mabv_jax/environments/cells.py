@@ -86,6 +86,8 @@ def _number(cell: Any, kind: Kind, decimal_comma: bool) -> tuple[float, str, str
             mark = ","
         elif "." in text:
             mark = "."
+        if mark == "," and "x" in text:
+            raise ValueError("is not a number; leave out the points between thousands")
         if kind == "score" and text.lower() in _WORDS:
             value = _WORDS[text.lower()]
         elif _NUMBER.fullmatch(text):

@@ -58,11 +58,19 @@ _PART = re.compile(r"(.*(?:cost|input|output|prompt|completion))_([a-z]+)")
 
 
 class Named(NamedTuple):
-    """A column that may have a meaning: its name, rank among candidates and unit of money."""
+    """A column that may have a meaning.
+
+    Attributes:
+      column: its name.
+      rank: among candidates; the smallest wins.
+      unit: of money, by its name.
+      word: the part of its name that says the meaning; "" where that is all of it.
+    """
 
     column: str
     rank: int
     unit: str
+    word: str = ""
 
 
 class Cell(NamedTuple):
@@ -209,7 +217,7 @@ class _Reader:
             columns = " and ".join(short(named.column) for named in best)
             raise self.table.error(
                 f"columns {columns} could both be the {role}; say which with "
-                f"--columns {role}={best[0].column}"
+                f"--columns {role}={best[0].word or best[0].column}"
             )
         return best[0] if best else None
 
@@ -296,6 +304,7 @@ class _Reader:
     def lacking(self, role: str) -> LogError:
         columns = [short(column) for column in self.table.header]
         found = ", ".join(columns[:6]) + (", ..." if len(columns) > 6 else "")
+        found += " alone (is it separated by something else?)" if len(columns) == 1 else ""
         names = [name for rank in NAMES[role] for name in rank][:6]
         price = " (or token counts and --prices)" if role == "cost" else ""
         return self.table.error(
@@ -358,7 +367,7 @@ class _Reader:
     ) -> None:
         for role, named in self.meanings(word).items():
             same = models.setdefault(model, {}).setdefault(role, [])
-            same.append(named._replace(column=column))
+            same.append(named._replace(column=column, word=word))
 
     def wide(self, models: dict[str, dict[str, list[Named]]], strict: bool) -> Layout:
         cells: dict[str, Cell] = {}
@@ -394,8 +403,9 @@ def _rank(role: str, name: str) -> int | None:
 
 
 def _plain(name: str) -> str:
-    """A name without case, spaces, hyphens and dots."""
-    return re.sub(r"[\s\-.]+", "_", name.strip().lower())
+    """A name in one way of writing: promptTokens, Prompt Tokens, prompt-tokens are one."""
+    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip())
+    return re.sub(r"[\s\-.]+", "_", apart.lower())
 
 
 def _unit_of(word: str) -> str:

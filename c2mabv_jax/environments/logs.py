@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -174,16 +175,16 @@ def _read_wide(table: Table, layout: Layout, chosen: Sequence[str], wishes: _Wis
     wanted = [name for name in names if name] + [n for cell in cells for n in _columns(cell)]
     frame = table.read(list(dict.fromkeys(wanted)))
     rows_read = len(frame)
-    place = np.arange(rows_read)
+    rows = np.arange(rows_read)
     group = _texts(frame[layout.group]) if layout.group else np.full(rows_read, "", object)
     _check_groups(table, wishes.groups, layout.group, group)
     if wishes.groups is not None:
-        place = np.flatnonzero(np.isin(group, wishes.groups))
-    frame, group = frame.iloc[place], group[place]
+        rows = np.flatnonzero(np.isin(group, wishes.groups))
+    frame, group = frame.iloc[rows], group[rows]
     if layout.query:
         query = _texts(frame[layout.query[0]]).tolist()
     else:
-        query = [str(row + 1) for row in place]
+        query = [str(row + 1) for row in rows]
     price = price_of(wishes.table, chosen, wishes.prices) if wishes.table is not None else {}
     score = np.empty((len(frame), len(chosen)))
     cost = np.empty((len(frame), len(chosen)))
@@ -193,9 +194,10 @@ def _read_wide(table: Table, layout: Layout, chosen: Sequence[str], wishes: _Wis
         score[:, k], cost[:, k], sign = _values(table, frame, cell, rates)
         signs.add(sign)
     first = layout.cells[chosen[0]]
-    pattern = [
-        (role, name.replace(chosen[0], "MODEL")) for role, name in _roles(first, bool(price))
-    ]
+    # The model's name ends the column's name, begins it or is all of it.
+    name = re.escape(chosen[0])
+    place = re.compile(rf"(?:^|(?<=[|_. ])){name}$|^{name}(?=[|_. ])")
+    pattern = [(role, place.sub("MODEL", column, 1)) for role, column in _roles(first, bool(price))]
     named = [("query", names[0]), ("group", names[1])]
     return _Grid(
         score,
@@ -440,7 +442,8 @@ class _Counted:
         ]
         if rows.min() < FEW_ROWS:
             k = int(rows.argmin())
-            notes.append(f"{self.chosen[k]} has only {rows[k]} answers; its figures are vague")
+            answers = _many(int(rows[k]), "answer", "answers")
+            notes.append(f"{self.chosen[k]} has only {answers}; its figures are vague")
         report = dataclasses.replace(
             self.report(score, cost, group, cost_scale, notes),
             from_means=True,
@@ -461,7 +464,10 @@ class _Counted:
                 f"{', '.join(lost)} there are {gain:,}: --models {_quoted(rest)}"
             )
         if kept < FEW_ROWS:
-            said.append(f"{kept:,} queries are few (under {FEW_ROWS}); take figures as rough")
+            said.append(
+                f"{_many(kept, 'query is', 'queries are')} few (under {FEW_ROWS}); take figures as "
+                "rough"
+            )
         return said
 
     def too_few(self, lacks: np.ndarray, kept: int) -> str:
@@ -512,7 +518,8 @@ class _Counted:
         if grid.duplicates:
             notes = [
                 *notes,
-                f"{grid.duplicates:,} lines repeat another one and were merged with it",
+                f"{_many(grid.duplicates, 'line repeats', 'lines repeat')} another one, and counts "
+                "once",
             ]
         lacks = np.isnan(grid.score) | np.isnan(grid.cost)
         answered = (~lacks).sum(axis=0)
@@ -628,6 +635,10 @@ def _texts(cells: pd.Series) -> np.ndarray:
     codes, distinct = factorized(cells)
     names = np.array([*(str(cell).strip() for cell in distinct), ""], dtype=object)
     return names[codes]
+
+
+def _many(number: int, one: str, more: str) -> str:
+    return f"{number:,} {one if number == 1 else more}"
 
 
 def _quoted(names: Iterable[str]) -> str:
