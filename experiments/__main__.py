@@ -27,6 +27,7 @@ EXPERIMENTS = {
     "false_alarm": "how often `c2mabv verify` raises a false alarm",
     "cascading_bandits": "CUCB as CascadeUCB1 and CascadeKL-UCB, on the authors' instances",
     "avw_slope": "Thompson sampling and KL-UCB against the lower bound on regret",
+    "service": "a day of a live service by the selector, against `simulate`",
     "drift": "LLMs that change, join or leave; windows and discounts",
     "mutations": "one-line mistakes in the package, and who notices them (not part of all)",
 }

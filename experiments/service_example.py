@@ -1,25 +1,22 @@
-import jax
 import numpy as np
 
-import c2mabv_jax as c2
+from c2mabv_jax.service import Selector
 
-problem = c2.Problem(num_arms=3, num_selected=2, budget=0.9, reward_model="SUC")
-policy = c2.policies.C2MABV(alpha_reward=0.3, alpha_cost=0.05)
-select, update = jax.jit(policy.select), jax.jit(policy.update)
+models = {"large": 0.012, "mid": 0.004, "small": None}  # the largest cost of one answer, if known
+selector = Selector(models, budget=0.003, cost_unit="USD/query", seed=0)
 world = np.random.default_rng(0)
 
 
-def ask(selected):  # your LLMs: who answered well, at what cost
-    return world.random(3) < [0.9, 0.7, 0.4], np.array([0.8, 0.3, 0.1])
+def ask(model):  # your LLMs: was the answer good, what did it cost
+    good, cost = {"large": (0.95, 0.01), "mid": (0.7, 0.002), "small": (0.5, 0.0003)}[model]
+    return float(world.random() < good), cost * world.uniform(0.8, 1.2)
 
 
-state = policy.init(problem)
-for query in range(1000):
-    decision = select(problem, state, jax.random.key(query))
-    reward, cost = ask(decision.selected)
-    feedback = c2.policies.Feedback(reward.astype(float), cost, observed=decision.selected)
-    state = update(problem, state, decision, feedback)
+for _query in range(3000):
+    choice = selector.choose()
+    (model,) = choice.models
+    reward, cost = ask(model)
+    selector.feedback(choice.ticket, rewards={model: reward}, costs={model: cost})
 
-c2.policies.save_state("state.npz", state)  # stop the service, start it again tomorrow
-state = c2.policies.load_state("state.npz", like=policy.init(problem))
-print("queries answered by each LLM:", state.estimates.count)
+selector.save("state.npz")  # stop the service, start it again tomorrow
+print(Selector.load("state.npz").report())

@@ -280,9 +280,10 @@ def test_a_ticket_counts_once():
     assert selector.report().answered == 1 and int(selector._state.round) == 2
 
 
-def test_tickets_expire_by_age_and_by_number(monkeypatch):
-    selector, clock = Selector(MONEY, budget=0.003, expire_after=60, most_open=10), [0.0]
-    monkeypatch.setattr(selector, "_now", lambda: clock[0])
+def test_tickets_expire_by_age_and_by_number():
+    clock = [0.0]
+    limits = dict(expire_after=60, most_open=10, clock=lambda: clock[0])
+    selector = Selector(MONEY, budget=0.003, **limits)
     old = selector.choose()
     clock[0] = 61
     fresh = selector.choose()

@@ -20,12 +20,13 @@ def test_it_runs_learns_and_comes_back(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = runpy.run_path(str(EXAMPLE))
     assert [file.name for file in tmp_path.iterdir()] == ["state.npz"]
-    count = np.asarray(names["state"].estimates.count)
-    assert str(count) in capsys.readouterr().out
-    assert names["state"].round == 1001 and count.sum() == 2 * 1000  # N = 2 LLMs a query
-    # The mixed optimum at (0.9, 0.7, 0.4), (0.8, 0.3, 0.1), rho = 0.9 is z = (5/7, 1, 2/7).
-    best = [5 / 7, 1, 2 / 7]
-    np.testing.assert_allclose(count / 1000, best, atol=0.1)
+    report = names["selector"].report()
+    assert str(report) in capsys.readouterr().out
+    assert report.decisions == report.answered == 3000
+    # The mixed optimum at (0.95, 0.7, 0.5) for (0.01, 0.002, 0.0003), rho = 0.003: z = 1/8, 7/8, 0.
+    picks = [model.picks / 3000 for model in report.models]
+    np.testing.assert_allclose(picks, [1 / 8, 7 / 8, 0], atol=0.1)
+    assert report.mean_cost == pytest.approx(0.003, rel=0.1)
 
 
 def test_the_readme_shows_exactly_this_code():

@@ -119,7 +119,11 @@ def remember(
 
 
 def in_other_money(state: State, factor: float) -> State:
-    """The state when one unit of scaled cost is `1 / factor` of what it was."""
+    """The state when one unit of scaled cost is `1 / factor` of what it was.
+
+    A policy of one's own calls what it keeps in money `cost`, `spent`, `queue` or `excess`, and
+    sums of squares `cost_square`.
+    """
 
     def convert(where: tuple, leaf: Array) -> Array:
         power = sum(_MONEY.get(name, 0) for name in _names(where))

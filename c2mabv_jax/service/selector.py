@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -88,6 +88,7 @@ class Selector:
       expire_after: seconds after which a ticket without feedback expires.
       most_open: tickets that may be open; beyond, the oldest expires.
       save_to, save_every: a file, and the number of decisions after which it is written.
+      clock: seconds, by which tickets expire; a saved file needs one that goes on.
 
     Raises:
       ProblemError: one line that names the argument and the fix.
@@ -116,6 +117,7 @@ class Selector:
         most_open: int = 100_000,
         save_to: str | os.PathLike[str] | None = None,
         save_every: int | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         require(isinstance(models, Mapping) and bool(models), "models", models, "name -> cost")
         self._largest: dict[str, float | None] = {}
@@ -142,6 +144,7 @@ class Selector:
         self._seed, self._horizon = seed, horizon
         self._expire_after, self._most_open = float(expire_after), most_open
         self._save_to, self._save_every = save_to, save_every
+        self._now = clock
         self._shape = {
             "num_selected": num_selected,
             "reward_model": reward_model,
@@ -571,10 +574,6 @@ class Selector:
         if token == self._token and number.isdecimal() and int(number) < self._number:
             return "was answered already, or has expired"
         return "no such ticket is open; give the ticket of a choice of this selector"
-
-    @staticmethod
-    def _now() -> float:
-        return time.time()
 
 
 def _float(values: Any) -> Any:  # a NumPy array does for a JAX one, and is made faster
