@@ -6,7 +6,6 @@ of marginals in [0, 1].
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -35,8 +34,6 @@ class RewardModel(NamedTuple):
       gradient: its gradient in the marginals, `[K, ...]`.
       lp_weights: the linear objectives whose optimum is a candidate; a tuple of functions
         from reward bounds `[K, ...]` to weights `[K, ...]`.
-      ratio: alpha, the approximation ratio proven for the relaxed problem and rounding.
-      benchmark: what alpha is measured against, "mixed" policies or the best "fixed set".
       stops_at: the outcome that ends a cascade (1 first success, 0 first failure), or None.
       linear: whether r is linear in the mask.
     """
@@ -49,8 +46,6 @@ class RewardModel(NamedTuple):
     relaxed: Callable[[Array, Array], Array]
     gradient: Callable[[Array, Array], Array]
     lp_weights: tuple[Callable[[Array], Array], ...]
-    ratio: float
-    benchmark: str
     stops_at: int | None
     linear: bool
 
@@ -114,8 +109,6 @@ REWARD_MODELS: dict[str, RewardModel] = {
             relaxed=_any_win_relaxed,
             gradient=_any_win_gradient,
             lp_weights=(_identity, log_failure),
-            ratio=1 - math.exp(-1),
-            benchmark="mixed",
             stops_at=1,
             linear=False,
         ),
@@ -128,8 +121,6 @@ REWARD_MODELS: dict[str, RewardModel] = {
             relaxed=lambda values, marginals: total(values * marginals),
             gradient=lambda values, marginals: jnp.broadcast_to(values, marginals.shape),
             lp_weights=(_identity,),
-            ratio=1.0,
-            benchmark="mixed",
             stops_at=None,
             linear=True,
         ),
@@ -144,8 +135,6 @@ REWARD_MODELS: dict[str, RewardModel] = {
                 log_success(values) * _all_in_relaxed(values, marginals)
             ),
             lp_weights=(log_success,),
-            ratio=1.0,
-            benchmark="fixed set",
             stops_at=0,
             linear=False,
         ),
