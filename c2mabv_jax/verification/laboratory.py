@@ -244,7 +244,7 @@ def _on_host(seen: Watch, records: int, keep: int) -> Watch:
 def in_threads(run: Callable[[int], Any], starts: range) -> list[Any]:
     """Results in order. On the CPU one thread per core: a block uses about one."""
     workers = min(os.cpu_count() or 1, len(starts))
-    if workers == 1 or jax.default_backend() != "cpu":
+    if workers < 2 or jax.default_backend() != "cpu":
         return [run(start) for start in starts]
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(run, starts))

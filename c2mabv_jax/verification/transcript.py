@@ -81,7 +81,9 @@ def transcribe(point: Any, root: Array, seeds: Array, horizon: int, expected: An
     return jax.lax.scan(one_round, state, jnp.arange(1, horizon + 1, dtype=jnp.int32))[1]
 
 
-_compiled = jax.jit(transcribe, static_argnums=(3, 4))
+# Compiling takes longer than playing here.
+_FAST = {"xla_backend_optimization_level": 0}
+_compiled = jax.jit(transcribe, static_argnums=(3, 4), compiler_options=_FAST)
 
 
 def write_down(point: Any, seed: int, runs: int, horizon: int, expected: Any) -> Transcript:

@@ -150,19 +150,19 @@ def watch(
 
 
 _programs: dict[Any, Callable[..., Watch]] = {}
-_compiling = threading.Lock()
+_compiling: dict[Any, threading.Lock] = {}  # a lock each: different programs compile side by side
 
 
 def compiled(*arguments: Any) -> Callable[..., Watch]:
     """`watch` compiled for arguments of this structure; once per structure.
 
-    Compiled ahead of time, one structure after another, so that threads which measure side by
-    side do not compile the same program twice; such a program also checks the structure of
-    its arguments at every call.
+    Compiled ahead of time, under a lock, so that threads which measure side by side do not
+    compile the same program twice; such a program also checks the structure of its arguments
+    at every call.
     """
     leaves, structure = jax.tree.flatten(arguments)
     key = structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-    with _compiling:
+    with _compiling.setdefault(key, threading.Lock()):
         if key not in _programs:
             _programs[key] = jax.jit(watch).lower(*arguments).compile()
         return _programs[key]

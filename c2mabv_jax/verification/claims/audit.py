@@ -9,7 +9,9 @@ error.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -71,6 +73,14 @@ def among(laboratory: Laboratory, instances: tuple[Instance, ...]) -> Iterator[I
             yield instance
 
 
+def side_by_side(
+    laboratory: Laboratory, instances: Iterable[Instance], policies: Sequence[object] = (PLAYED,)
+) -> None:
+    """Write transcripts on all cores; each compiles a program of its own."""
+    pairs = itertools.product(instances, policies)
+    laboratory.together([functools.partial(written, laboratory, *pair) for pair in pairs])
+
+
 def rows(entry: np.ndarray) -> np.ndarray:
     """Rounds of all runs below each other, `[runs T, K]`."""
     return entry.reshape(-1, entry.shape[-1])
@@ -91,6 +101,8 @@ def _off(seen: Transcript, expected: tuple[np.ndarray, np.ndarray]) -> float:
 
 def _bounds(laboratory: Laboratory) -> list[Comparison]:
     comparisons = []
+    chosen = among(laboratory, (*_three(), _QUERIED))
+    side_by_side(laboratory, chosen, (PLAYED, C2MABV()))
     for instance in among(laboratory, (*_three(), _QUERIED)):
         for policy in (PLAYED, C2MABV()):
             seen = written(laboratory, instance, policy)
@@ -277,6 +289,7 @@ def _places(instance: Instance, seen: Transcript) -> np.ndarray:
 
 def _order(laboratory: Laboratory) -> list[Comparison]:
     comparisons = []
+    side_by_side(laboratory, among(laboratory, CASCADES))
     for instance in among(laboratory, CASCADES):
         seen = written(laboratory, instance)
         place = _places(instance, seen)

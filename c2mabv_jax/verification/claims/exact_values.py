@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from c2mabv_jax.policies.c2mabv import C2MABV
 from c2mabv_jax.verification.claim import Claim, Comparison
 from c2mabv_jax.verification.exact_run import World, exact_run
 from c2mabv_jax.verification.instances import CATALOGUE, Instance
-from c2mabv_jax.verification.laboratory import Laboratory
+from c2mabv_jax.verification.laboratory import Laboratory, Paths
 from c2mabv_jax.verification.statistic import Mean
 
 # By instance: horizon, and pairs of alphas. Small where rewards are constant: upper bounds must
@@ -37,11 +39,24 @@ def world(instance: Instance) -> World:
 
 def _measure(laboratory: Laboratory) -> list[Comparison]:
     comparisons = []
-    for name in laboratory.among(list(CASES)):
+    chosen = laboratory.among(list(CASES))
+    laboratory.together([functools.partial(_first, laboratory, name) for name in chosen])
+    for name in chosen:
         horizon, alphas = CASES[name]
         for alpha_reward, alpha_cost in alphas:
             comparisons += _compare(laboratory, CATALOGUE[name], horizon, alpha_reward, alpha_cost)
     return comparisons
+
+
+def _runs(laboratory: Laboratory, name: str, alpha_reward: float, alpha_cost: float) -> Paths:
+    policy = C2MABV(alpha_reward=alpha_reward, alpha_cost=alpha_cost)
+    horizon, runs = CASES[name][0], laboratory.preset.coverage_runs
+    return laboratory.paths(CATALOGUE[name], policy, [horizon], runs)
+
+
+def _first(laboratory: Laboratory, name: str) -> Paths:
+    """Those of the first alphas; the others have the same program."""
+    return _runs(laboratory, name, *CASES[name][1][0])
 
 
 def _compare(
@@ -53,8 +68,7 @@ def _compare(
 ) -> list[Comparison]:
     policy = C2MABV(alpha_reward=alpha_reward, alpha_cost=alpha_cost)
     truth = exact_run(world(instance), horizon, alpha_reward, alpha_cost, float(policy.delta))
-    runs = laboratory.preset.coverage_runs
-    seen = laboratory.paths(instance, policy, [horizon], runs).watch
+    seen = _runs(laboratory, instance.name, alpha_reward, alpha_cost).watch
     overspend = seen.overspend_realised[:, -1] / horizon
     measured = {
         "reward": (
