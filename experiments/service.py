@@ -129,7 +129,7 @@ def _draw(setting: Setting, day: Day, simulated: xr.Dataset) -> None:
     orange = style.PALETTE["orange"]
     right.fill_between(rounds, low, high, color=orange, alpha=0.25, lw=0)
     right.plot(rounds, runs.mean(axis=1), color=orange, label="simulate (middle 95 % of seeds)")
-    from_ten = some[some >= 10]
+    from_ten = np.unique(np.geomspace(9, len(count) - 1, 400).astype(int))
     right.plot(count[from_ten], (spent / allowed)[from_ten], color=style.PALETTE["blue"])
     right.axhline(1, color="0.3", ls="dashed", lw=1)
     right.set_xlim(10, count[-1])
