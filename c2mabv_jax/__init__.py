@@ -11,6 +11,7 @@ How a round flows, and where each step lives:
     results        every quantity, defined once; labelled datasets
     simulation     `simulate`: many seeds of one configuration, as an xarray.Dataset
     theory         optima, bounds, predictions, statistics of claims
+    service        a selector for live services, in money, for many threads
 
 Symbols (SPEC of the project): K `num_arms`, N `num_selected`, T `horizon`, t `round`,
 mu `mean_reward` [K], c `mean_cost` [K], rho `budget`, X `reward` [K], Y `cost` [K],
@@ -40,6 +41,7 @@ __all__ = [
     "relaxation",
     "rewards",
     "rounding",
+    "service",
     "simulate",
     "simulation",
     "theory",
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
         relaxation,
         rewards,
         rounding,
+        service,
         theory,
     )
     from c2mabv_jax.errors import ProblemError

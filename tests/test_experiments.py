@@ -99,6 +99,16 @@ def test_committed_results_are_small_and_name_their_command(command):
             assert f"Made by `python -m experiments {name}`." in table.read_text(encoding="utf-8")
 
 
+def test_the_live_service_has_the_means_of_simulate():
+    """A day of 100,000 queries; both within 4 standard errors fails by chance once in 8,000."""
+    with open(FOLDER / "tables/service.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["quantity"] for row in rows] == ["mean reward", "mean cost"]
+    for row in rows:
+        apart = abs(float(row["selector"]) - float(row["simulate"]))
+        assert apart <= 4 * float(row["standard error"])
+
+
 def test_log_axis_that_spans_little_is_numbered(command):
     from c2mabv_jax.plotting import style
 
