@@ -5,6 +5,8 @@ import json
 import random
 import shlex
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +17,7 @@ from c2mabv_jax.cli import run_command
 from c2mabv_jax.cli.log import listed
 from c2mabv_jax.plotting import curves
 from c2mabv_jax.policies import C2MABV
+from c2mabv_jax.policies.base import Feedback
 from c2mabv_jax.problem import Problem
 
 MODELS = ["gpt-4-1106-preview", "mistralai/mixtral-8x7b-chat", "claude, instant"]
@@ -322,3 +325,21 @@ name = "uniform"
     np.testing.assert_allclose(world.mean_cost * world.cost_scale, 7e-5)
     means = kept.groupby("model")["score"].mean()
     np.testing.assert_allclose(world.mean_reward, means[list(world.names)])
+
+
+@pytest.mark.parametrize(
+    "options", [{"radius": "kl"}, {"radius": "kl", "discount": 0.9}, {"radius": "bernstein"}]
+)
+def test_a_first_answer_above_the_scale_breaks_no_bound(options):
+    """Bounds that are defined in [0, 1] meet an empirical mean far above 1."""
+    problem = Problem(num_arms=3, num_selected=1, budget=0.5, reward_model="SUC")
+    policy = C2MABV(**options)
+    state = policy.init(problem)
+    for _ in range(4):
+        decision = policy.select(problem, state, jax.random.key(0))
+        seen = jnp.ones(3, bool)
+        # As the engine gives it: only feedback from outside is looked at first.
+        everything = Feedback(jnp.full(3, 0.5), jnp.full(3, 40.0), seen, refused=0)
+        state = policy.update(problem, state, decision, everything)
+    low = np.asarray(policy.bounds(problem, state).cost_lcb)
+    assert ((low >= 0) & (low <= 1)).all()

@@ -124,7 +124,8 @@ def serve(
     billed = observed if problem.billing == "queried" else selected
     reward = model.of_set(outcome.reward, selected)
     cost = jnp.where(billed, outcome.cost, 0)
-    # Laws keep to [0, 1], so nothing will be refused: the guard of policies need not look.
+    # Laws keep to [0, 1], and of a log's few dear answers all is learned, so nothing is refused:
+    # the guard of policies need not look.
     feedback = Feedback(outcome.reward, outcome.cost, observed, billed, refused=0)
     return feedback, reward, total(cost)
 
