@@ -70,11 +70,11 @@ def simulate(
       ProblemError: sizes that do not fit together; the message names the field and the fix.
     """
     check_fit(problem, environment, horizon, num_seeds, tile)
-    check_fit_of_types(problem, environment, policy)
     check_whole("seed", seed, 0, MOST_SEEDS - 1)
     check_whole("first_seed", first_seed, 0, MOST_SEEDS - num_seeds)
     rounds = recorded_rounds(horizon, record_at)
     check_policy(policy)
+    check_fit_of_types(problem, environment, policy)
     policy = policy.at_horizon(horizon)
     accounting, table = accounting_for(problem, environment, coverage, marginals)
     width = lanes()

@@ -340,11 +340,13 @@ def test_help_and_policies_without_jax():
 
 
 def test_policies_are_listed(capsys):
-    from c2mabv_jax.policies.catalogue import POLICIES
+    from c2mabv_jax.policies.catalogue import POLICIES, TYPED
 
     assert run_command(["policies"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == [entry.name for entry in POLICIES]
+    assert [line.split()[0] for line in lines] == [
+        entry.name for entry in (*POLICIES, *TYPED)
+    ]
     assert all(len(line.split(maxsplit=1)[1]) > 10 for line in lines)
 
 
