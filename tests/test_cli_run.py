@@ -344,9 +344,7 @@ def test_policies_are_listed(capsys):
 
     assert run_command(["policies"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == [
-        entry.name for entry in (*POLICIES, *TYPED)
-    ]
+    assert [line.split()[0] for line in lines] == [entry.name for entry in (*POLICIES, *TYPED)]
     assert all(len(line.split(maxsplit=1)[1]) > 10 for line in lines)
 
 
