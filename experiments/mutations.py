@@ -87,8 +87,9 @@ def table(setting: Setting, found: dict[Mutant, dict[str, Any] | None]) -> None:
     by_claims = sum(row[3].startswith("verify") for row in rows)
     says = (
         f"{len(rows)} mutants of one line each: {killed} killed ({by_claims} by claims alone), "
-        f"{fates.count(SURVIVED)} survived, {alike} equivalent, {fates.count(UNKNOWN)} not tried "
-        f"yet. Score {score:.1%} of those tried that are not equivalent."
+        f"{fates.count(SURVIVED)} survived, {alike} equivalent, {fates.count(PASSED)} wait for "
+        f"the claims, {fates.count(UNKNOWN)} not tried yet. Score {score:.1%} of those "
+        "decided that are not equivalent."
     )
     setting.table(("file", "what", "fate", "by, or why"), rows, says)
 
