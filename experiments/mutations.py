@@ -136,6 +136,8 @@ def killed_by_tests(copy: Path, mutant: Mutant) -> str | None:
         if done.returncode == 1:
             failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
             return failed[0].split()[1].removeprefix("tests/") if failed else file
+        if done.returncode < 0:  # by a signal: it says nothing of the mutant
+            raise KeyboardInterrupt
         if done.returncode not in (0, 5):
             return f"{file}: cannot be collected"
     return None
