@@ -7,10 +7,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from c2mabv_jax.array import streams
+from c2mabv_jax.array.xla import compiler_options
 from c2mabv_jax.bench.case import Case, Contestant
 from c2mabv_jax.bench.package import over_blocks, threads
-from c2mabv_jax.engine.block import compiler_options, lanes
-from c2mabv_jax.engine.round import round_keys
+from c2mabv_jax.engine.block import lanes
 
 
 def floor_streams(case: Case) -> Contestant:
@@ -18,9 +18,9 @@ def floor_streams(case: Case) -> Contestant:
 
     def drawn(run_key: Array, root: Array, t: Array) -> Array:
         del root
-        keys = round_keys(run_key, t)
-        outcomes = streams.uniforms(keys.environment, 2 * case.num_arms)
-        return outcomes.sum(axis=0) + streams.uniforms(keys.policy, 1)[0]
+        key = streams.fold_in(run_key, t)
+        outcomes = streams.uniforms(key, 2 * case.num_arms, purpose=streams.ENVIRONMENT)
+        return outcomes.sum(axis=0) + streams.uniforms(key, 1)[0]
 
     return _floor("random numbers, own streams", case, drawn)
 

@@ -10,7 +10,7 @@ from jax import Array
 from c2mabv_jax.array import streams, sums
 from c2mabv_jax.bench.case import Case, Contestant, Outcome
 from c2mabv_jax.bench.package import threads
-from c2mabv_jax.engine.round import Tally, empty_tally, play, round_keys
+from c2mabv_jax.engine.round import Tally, empty_tally, play
 from c2mabv_jax.simulation import accounting_for, in_scaled_cost
 
 BATCH = 1024
@@ -26,8 +26,8 @@ def plain_vmap(case: Case) -> Contestant:
         run_key = streams.fold_in(root, seed)
 
         def one_round(carry, t):
-            keys = round_keys(run_key, t)
-            return play(problem, environment, policy, accounting, None, keys, t, *carry), None
+            key = streams.fold_in(run_key, t)
+            return play(problem, environment, policy, accounting, None, key, t, *carry), None
 
         start = (policy.init(problem), empty_tally(problem, accounting))
         (_, tally), _ = jax.lax.scan(one_round, start, jnp.arange(1, case.horizon + 1))

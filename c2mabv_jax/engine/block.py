@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+
+# Wide enough to hide the cost of starting an operation, narrow enough to stay in the cache.
+import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -20,21 +23,18 @@ import numpy as np
 from jax import Array
 
 from c2mabv_jax.array import streams
+from c2mabv_jax.array.xla import as_one_function, compiler_options
 from c2mabv_jax.engine.round import (
     Accounting,
-    RoundKeys,
     Tally,
     empty_tally,
     play,
-    round_keys,
 )
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies.base import Policy
 from c2mabv_jax.problem import Problem
 
-# Wide enough to hide the cost of starting an operation, narrow enough to stay in the cache.
-LANES = {"cpu": 256, "gpu": 32768, "tpu": 8192}
-_COMPILER_OPTIONS = {"cpu": {"xla_cpu_prefer_vector_width": 512}}
+LANES = {"cpu": int(os.environ.get("LN", "256")), "gpu": 32768, "tpu": 8192}
 
 
 class Point(NamedTuple):
@@ -144,16 +144,16 @@ def advance(
     state = jax.tree.map(spread, policy.init(problem))
     tally = jax.tree.map(spread, empty_tally(problem, accounting))
 
-    # The words of a round's keys are made one round ahead: what crosses a loop is computed
+    # The words of a round's key are made one round ahead: what crosses a loop is computed
     # once, where the compiler would otherwise hash them anew for every number drawn.
-    ahead = lambda t: jax.tree.map(streams.words, round_keys(run_key, t))  # noqa: E731
+    ahead = lambda t: streams.words(streams.fold_in(run_key, t))  # noqa: E731
 
     def until(carry, last):
         def one_round(inner):
             t, words, state, tally = inner
-            keys = RoundKeys(*(streams.from_words(*pair) for pair in words))
+            key = streams.from_words(*words)
             state, tally = play(
-                problem, environment, policy, accounting, table, keys, t, state, tally
+                problem, environment, policy, accounting, table, key, t, state, tally
             )
             return t + 1, ahead(t + 1), state, tally
 
@@ -164,14 +164,13 @@ def advance(
     return records
 
 
-def compiler_options() -> dict[str, Any] | None:
-    """Options with which `advance` is compiled on this backend."""
-    return _COMPILER_OPTIONS.get(jax.default_backend())
-
-
 @functools.cache
 def _compiled():
-    return jax.jit(advance, static_argnames=("accounting",), compiler_options=compiler_options())
+    def whole(point, root, seeds, record_at, table, accounting):
+        play = functools.partial(advance, accounting=accounting)
+        return as_one_function(play)(point, root, seeds, record_at, table)
+
+    return jax.jit(whole, static_argnames=("accounting",), compiler_options=compiler_options())
 
 
 def run_block(

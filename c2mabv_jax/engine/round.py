@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from c2mabv_jax.array import streams, sums
-from c2mabv_jax.array.arms import arm_index, reduce_arms, total
+from c2mabv_jax.array.xla import apart
+from c2mabv_jax.array.arms import arm_index, members, reduce_arms, total
 from c2mabv_jax.array.listing import place_of
 from c2mabv_jax.policies.base import Decision, Feedback, Policy, State
 from c2mabv_jax.problem import Problem
@@ -110,10 +111,12 @@ def serve(
 ) -> tuple[Feedback, Array, Array]:
     """Ask the super arm: feedback, realised set reward `[...]` and billed cost `[...]`."""
     model = reward_model(problem)
-    outcome = environment.sample(key, t)
     selected = decision.selected
+    asked = None
+    outcome = environment.sample(key, t, asked)
     if problem.cascading:
-        stops = success(problem, environment, outcome.reward, key) == bool(model.stops_at)
+        satisfied = success(problem, environment, outcome.reward, key, asked)
+        stops = satisfied == bool(model.stops_at)
         priority = decision.priority
         if priority is None:
             priority = jnp.broadcast_to(arm_index(selected), selected.shape)
@@ -122,20 +125,32 @@ def serve(
     else:
         observed = selected
     billed = observed if problem.billing == "queried" else selected
-    reward = model.of_set(outcome.reward, selected)
-    cost = jnp.where(billed, outcome.cost, 0)
-    # Laws keep to [0, 1], and of a log's few dear answers all is learned, so nothing is refused:
-    # the guard of policies need not look.
-    feedback = Feedback(outcome.reward, outcome.cost, observed, billed, refused=0)
-    return feedback, reward, total(cost)
+    # What was not asked is set to 0 here, once, for all who add up. Laws keep to [0, 1], and of a
+    # log's few dear answers all is learned, so nothing is refused:
+    answered = apart(lambda asked, x: jnp.where(asked, x, 0), selected, outcome.reward)
+    charged = apart(lambda asked, x: jnp.where(asked, x, 0), billed, outcome.cost)
+    feedback = Feedback(answered, charged, observed, billed, refused=0)
+    return feedback, model.of_set(answered, selected), total(charged)
 
 
-def success(problem: Problem, environment: Any, reward: Array, key: Array) -> Array:
+_HASH = 150  # operations of a threefry block; spreading a number over arms takes 4 for each
+
+
+def few_asked(problem: Problem) -> bool:
+    """Whether drawing for the super arm alone is less work than drawing for all arms."""
+    return problem.num_selected * (4 * problem.num_arms + _HASH) < problem.num_arms * _HASH
+
+
+def success(
+    problem: Problem, environment: Any, reward: Array, key: Array, asked: Array | None = None
+) -> Array:
     """Whether each arm's outcome satisfies the user, bool `[K, ...]`."""
     if getattr(environment, "binary_reward", False):
         return reward > 0.5
     if problem.satisfaction == "bernoulli":
-        uniform = streams.uniforms(streams.fold_in(key, streams.SATISFACTION), reward.shape[0])
+        uniform, _ = streams.of_arms(
+            key, reward.shape[0], asked, reward.dtype, streams.SATISFACTION
+        )
         return uniform < reward
     return reward >= problem.satisfaction
 
@@ -220,28 +235,13 @@ def lift(values: Array, ndim: int) -> Array:
     return values.reshape(values.shape + (1,) * (ndim - values.ndim))
 
 
-class RoundKeys(NamedTuple):
-    """One key per run `[...]` for each of those who draw in a round."""
-
-    environment: Array
-    policy: Array
-
-
-def round_keys(run_key: Array, t: Array) -> RoundKeys:
-    """Keys of round t: `fold_in(run_key, t)`, then one stream per purpose."""
-    key = streams.fold_in(run_key, t)
-    return RoundKeys(
-        streams.fold_in(key, streams.ENVIRONMENT), streams.fold_in(key, streams.POLICY)
-    )
-
-
 def play(
     problem: Problem,
     environment: Any,
     policy: Policy,
     accounting: Accounting,
     table: Array | None,
-    keys: RoundKeys,
+    key: Array,
     t: Array,
     state: State,
     tally: Tally,
@@ -251,15 +251,15 @@ def play(
     changes = getattr(environment, "changes", False)
     if changes:
         truth, available = environment.at(t), environment.available(t)
-        available = lift(available, keys.policy.ndim + 1)
+        available = lift(available, key.ndim + 1)
     context, told = None, {}
     if accounting.num_types is not None:
-        context = environment.type_of(keys.environment, t)
+        context = environment.type_of(key, t)
         told = {"context": context} if policy.typed else {}
-    decision = policy.select(problem, state, keys.policy, available=available, **told)
+    decision = policy.select(problem, state, key, available=available, **told)
     if available is not None:
         decision = decision._replace(selected=decision.selected & available)
-    feedback, reward, cost = serve(problem, environment, decision, keys.environment, t)
+    feedback, reward, cost = serve(problem, environment, decision, key, t)
     state = policy.update(problem, state, decision, feedback)
     tally = account(
         tally, problem, truth, accounting, table, decision, feedback, reward, cost, context

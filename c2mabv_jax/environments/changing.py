@@ -25,7 +25,6 @@ from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.problem import Problem
 
 NEVER = 2**31 - 1
-_STREAM = 1 << 20  # coins of the change, apart from what the wrapped world draws
 
 
 class Course(NamedTuple):
@@ -115,13 +114,13 @@ class Changing(Environment):
         cost = jnp.asarray(self.base.mean_cost, jnp.result_type(float)) * self.price.at(t)
         return Now(jnp.where(here, self.quality.at(t), 0), jnp.where(here, cost, 1))
 
-    def sample(self, key: Array, t: Array | int) -> Outcome:
+    def sample(self, key: Array, t: Array | int, asked: Array | None = None) -> Outcome:
         """Outcomes of round t; an absent LLM's are 0."""
-        outcome = self.base.sample(key, t)
+        outcome = self.base.sample(key, t, asked)
         ndim = outcome.reward.ndim
         mean = lift(self.base.mean_reward, ndim)
         goal, factor = lift(self.quality.at(t), ndim), lift(self.price.at(t), ndim)
-        coins = streams.uniforms(streams.fold_in(key, _STREAM), self.num_arms)
+        coins, _ = streams.of_arms(key, self.num_arms, asked, purpose=streams.CHANGE)
         worse = coins < goal / jnp.maximum(mean, 1e-30)
         better = coins < (1 - goal) / jnp.maximum(1 - mean, 1e-30)
         reward = jnp.where(

@@ -84,15 +84,16 @@ class Replay(Environment):
         """Index of the row that round `t` replays, int32 `[...]` for keys `[...]`."""
         batch = streams.words(key)[0].shape
         if self.order == "shuffled":
-            uniform = streams.uniforms(key, 1)[0]
+            uniform = streams.uniforms(key, 1, purpose=streams.ENVIRONMENT)[0]
             # A product may round up to R, so the last row also bounds it.
             index = (uniform * np.float32(self.num_rows)).astype(jnp.int32)
             return jnp.minimum(index, self.num_rows - 1)
         index = (jnp.asarray(t, jnp.int32) - 1) % self.num_rows
         return jnp.broadcast_to(index, batch)
 
-    def sample(self, key: Array, t: Array | int) -> Outcome:
+    def sample(self, key: Array, t: Array | int, asked: Array | None = None) -> Outcome:
         """The row of this round."""
+        del asked
         row = self.row(key, t)
         dtype = jnp.result_type(float)
         score, cost = (

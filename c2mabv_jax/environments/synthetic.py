@@ -67,21 +67,17 @@ class Synthetic(Environment):
     def binary_reward(self) -> bool:
         return self.reward.binary
 
-    def sample(self, key: Array, t: Array | int) -> Outcome:
-        """Outcomes of a round: one draw for all rewards (first) and costs (last)."""
+    def sample(self, key: Array, t: Array | int, asked: Array | None = None) -> Outcome:
+        """Outcomes of a round: two numbers of every arm, for its reward and its cost."""
         del t
-        num_arms, batch = self.num_arms, streams.words(key)[0].shape
-        needed = num_arms * (self.reward.random + self.cost.random) + self.dependent
         dtype = jnp.result_type(float)
-        drawn = streams.uniforms(key, needed, dtype) if needed else None
-        unused = jnp.zeros((num_arms, *batch), dtype)
-        for_reward = for_cost = unused
-        if drawn is not None and self.reward.random:
-            for_reward = drawn[:num_arms]
-        if drawn is not None and self.cost.random:
-            for_cost = drawn[needed - num_arms - self.dependent :][:num_arms]
-        if drawn is not None and self.dependent:
-            for_reward = coupled(for_reward, drawn[-1], self.correlation)
+        if self.reward.random or self.cost.random:
+            for_reward, for_cost = streams.of_arms(key, self.num_arms, asked, dtype)
+        else:
+            for_reward = for_cost = jnp.zeros((self.num_arms, *streams.words(key)[0].shape), dtype)
+        if self.dependent:
+            shared = streams.uniforms(key, 1, dtype, streams.DIFFICULTY)[0]
+            for_reward = coupled(for_reward, shared, self.correlation)
         return Outcome(self.reward.value(for_reward), self.cost.value(for_cost))
 
     def set_reward(self, reward_model: str, sets: np.ndarray) -> np.ndarray:

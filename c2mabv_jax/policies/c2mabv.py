@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from c2mabv_jax.confidence import RADII, Radius
+from c2mabv_jax.array.xla import apart
+from c2mabv_jax.confidence import RADII, Bounds, Radius
 from c2mabv_jax.errors import ProblemError, is_traced
 from c2mabv_jax.policies import local_server, scheduling_cloud
 from c2mabv_jax.policies.base import Decision, Evidence, Feedback, Policy, register
@@ -37,6 +38,10 @@ class C2MABVState(NamedTuple):
     round: Array
     estimates: Any
     edges: local_server.Edges
+
+
+def _as_is(x):
+    return x
 
 
 @register
@@ -133,6 +138,7 @@ class C2MABV(Policy):
     ) -> Decision:
         """Local server: bounds and relaxed solution; `selected` is still empty."""
         bound = local_server.of_available(self.bounds(problem, state), available)
+        bound = Bounds(*(apart(_as_is, x) for x in bound))
         solution, edges = local_server.relax(problem, bound, state.edges, self.solver)
         return Decision(
             selected=jnp.zeros(solution.marginals.shape, bool),

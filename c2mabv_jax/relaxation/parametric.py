@@ -10,6 +10,13 @@ is an edge of the hull and the mixture of its ends that costs exactly rho is opt
 height of the best set above the chord is a certified duality gap at any earlier stop. Where
 an end is on the wrong side of rho, the price that replaces it is 0 or without bound.
 
+Two ends that are neighbours (one swap apart) are the edge, and the only one, if at their price
+every arm in both scores more than every other and every arm in neither less: O(K) operations
+tell, so a warm start that still holds costs no selection. Where arms tie, many edges are
+optimal, and which one a search finds depends on where it started. The canonical one is a
+function of the weights and costs alone: of all optimal solutions the cheapest, of equally dear
+arms the lower index.
+
 A step depends on the two sets alone, so a lane that is done repeats its last step and
 nothing else: lanes need no bookkeeping of their own. Sets are packed into words, which
 makes a step a few operations on `[...]` instead of many on `[K, ...]`.
@@ -25,7 +32,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from c2mabv_jax.array.arms import largest, once, total
+from c2mabv_jax.array.arms import largest, once, reduce_arms, total
 from c2mabv_jax.relaxation import words
 from c2mabv_jax.relaxation.certificate import (
     INFEASIBLE,
@@ -53,30 +60,26 @@ def solve_lp(
 
     Args:
       weights: `[K, ...]`, finite; any sign.
-      costs: `[K, ...]`, finite and >= 0.
+      costs: `[K, ...]`, finite and >= 0. Batch axes of weights, costs and budget broadcast.
       num_selected: N (static), 1..K.
       budget: rho >= 0, scalar or `[...]`.
       at_most: sum z <= N instead of = N.
       warm: `edge` of an earlier solution of a similar problem, or any two sets of the right
-        cardinality; saves steps, and leaves the optimum what it is.
+        cardinality; saves steps and changes no bit.
 
     Returns:
-      A `Solution` whose marginals have at most two fractional entries (more only where sets
-      tie exactly). Infeasible problems return the N cheapest arms and say so in the status.
-      Where the two ends are worth the same, as while all bounds are cut off at 1, the mixture
-      is the cheaper one alone.
+      A `Solution` whose marginals have at most two fractional entries. Infeasible problems
+      return the N cheapest arms and say so in the status. Of several optimal solutions it is
+      the cheapest; of arms that tie in both, those of lower index. What differs by less than
+      rounding counts as a tie.
 
     Example:
       >>> w, c = jnp.array([0.9, 0.5, 0.1]), jnp.array([0.8, 0.3, 0.1])
       >>> solve_lp(w, c, num_selected=1, budget=0.5).marginals.round(3)
       Array([0.4, 0.6, 0. ], dtype=float32)
     """
-    weights, costs = jnp.asarray(weights), jnp.asarray(costs)
-    dtype = jnp.result_type(weights, costs, jnp.float32)
-    shape = jnp.broadcast_shapes(weights.shape, costs.shape, jnp.shape(budget))
-    weights = jnp.broadcast_to(weights.astype(dtype), shape)
-    costs = jnp.broadcast_to(costs.astype(dtype), shape)
-    budget = jnp.broadcast_to(jnp.asarray(budget, dtype), shape[1:])
+    weights, costs, budget = aligned(weights, costs, budget)
+    dtype, shape = weights.dtype, weights.shape
     eps = jnp.finfo(dtype).eps
     one = jnp.where(budget < 0, 2, 1).astype(dtype)
     cost_of = lambda chosen: words.total_of(chosen, costs)  # noqa: E731
@@ -85,55 +88,87 @@ def solve_lp(
         cost, value = cost_of(chosen), words.total_of(chosen, weights)
         return End(chosen, once(cost, one), once(value, one))
 
-    def step(last: _Search) -> _Search:
-        upper, lower = last.upper, last.lower
-        no_upper = upper.cost <= budget
-        no_lower = ~no_upper & (lower.cost > budget)
+    def judged(upper: End, lower: End, number: Array) -> _Search:
+        """The price of two ends, and whether they are certainly the one optimal edge."""
+        slack = upper.cost <= budget
+        unaffordable = ~slack & (lower.cost > budget)
         # A lower end that is worth more than the upper one is optimal if its price, 0, is.
         rise, run = jnp.maximum(upper.value - lower.value, 0), upper.cost - lower.cost
         price = jnp.minimum(rise / jnp.where(run > 0, run, 1), UNBOUNDED)
-        price = once(jnp.where(no_upper, 0, jnp.where(no_lower, UNBOUNDED, price)), one)
+        price = once(jnp.where(slack, 0, jnp.where(unaffordable, UNBOUNDED, price)), one)
+        upper = _where(unaffordable, lower, upper)
+        lower = _where(slack, upper, lower)
+        height, noise = above(upper, lower, price)
+        only = _certain(
+            upper.chosen, lower.chosen, weights - price * costs, noise, num_selected, at_most
+        )
+        return _Search(upper, lower, price, jnp.where(only, height, 0), only, only, number)
+
+    def step(last: _Search) -> _Search:
+        upper, lower, price = last.upper, last.lower, last.price
+        slack, unaffordable = upper.cost <= budget, lower.cost > budget
         chosen = top_n(weights - price * costs, num_selected, positive=at_most)
         best = end(words.once(words.pack(chosen), one))
-
-        above, noise = height(best, lower, price)
+        height, noise = above(best, lower, price)
         dear = best.cost > budget
-        what = jnp.where(above > noise, jnp.where(dear, NEW_UPPER, NEW_LOWER), KEEP)
+        what = jnp.where(height > noise, jnp.where(dear, NEW_UPPER, NEW_LOWER), KEEP)
         # Both ends are one where even the best set is affordable, or not even the cheapest.
-        what = jnp.where(no_upper, jnp.where(dear, NEW_UPPER, NEW_BOTH), what)
-        what = jnp.where(no_lower, jnp.where(dear, NEW_BOTH, NEW_LOWER), what)
+        what = jnp.where(slack, jnp.where(dear, NEW_UPPER, NEW_BOTH), what)
+        what = jnp.where(unaffordable, jnp.where(dear, NEW_BOTH, NEW_LOWER), what)
+        what = jnp.where(last.done, KEEP, what)
         what = once(what.astype(dtype), one)
         more = last.number + 1 < MAX_STEPS  # the last step keeps the ends that it has judged
-        return _Search(
-            upper=_where(((what == NEW_UPPER) & more) | (what == NEW_BOTH), best, upper),
-            lower=_where(((what == NEW_LOWER) & more) | (what == NEW_BOTH), best, lower),
-            gap=jnp.where(what == NEW_BOTH, 0, above),
-            done=(what == KEEP) | (what == NEW_BOTH),
-            number=last.number + 1,
+        new = judged(
+            _where(((what == NEW_UPPER) & more) | (what == NEW_BOTH), best, upper),
+            _where(((what == NEW_LOWER) & more) | (what == NEW_BOTH), best, lower),
+            last.number + 1,
+        )
+        found = last.done | (what == KEEP) | (what == NEW_BOTH)
+        gap = jnp.where(last.done, last.gap, jnp.where(what == NEW_BOTH, 0, height))
+        return new._replace(
+            price=jnp.where(found, price, new.price),
+            gap=jnp.where(new.only & ~found, new.gap, gap),
+            done=found | new.only,
+            only=jnp.where(found, last.only, new.only),
         )
 
-    def height(best: End, lower: End, price: Array) -> tuple[Array, Array]:
+    def above(best: End, lower: End, price: Array) -> tuple[Array, Array]:
         """Height of a set above the line through `lower`, and what rounding makes of 0."""
         noise = jnp.abs(best.value) + jnp.abs(lower.value) + price * (best.cost + lower.cost)
         return best.value - lower.value - price * (best.cost - lower.cost), 4 * eps * noise
 
+    def canonical(search: _Search) -> tuple[Array, Array]:
+        """The canonical edge at a price, of lanes that are done and may have others."""
+        _, noise = above(search.upper, search.lower, search.price)
+        upper, lower = _tied_ends(
+            weights - search.price * costs, costs, 2 * noise, num_selected, at_most
+        )
+        low_cost = cost_of(lower)
+        # At price 0, and where nothing is affordable, the cheapest is all there is.
+        single = (search.upper.chosen == search.lower.chosen) | (search.price <= 0)
+        single = single if single.ndim == budget.ndim else single.all(axis=0)
+        upper = jnp.where(single, lower, upper)
+        free = search.done & ~search.only & (single | (low_cost <= budget))
+        upper = jnp.where(free, upper, search.upper.chosen)
+        lower = jnp.where(free, lower, search.lower.chosen)
+        # Ties can leave ends that are several swaps apart; a vertex mixes two neighbours.
+        return _neighbours(upper, lower, search.done, cost_of, budget, at_most)
+
     if warm is None:
         start = jnp.zeros(shape, bool) if at_most else top_n(-costs, num_selected)
         warm = (start, start)
-    upper, lower = (end(words.pack(chosen)) for chosen in warm)
-    no = jnp.zeros(shape[1:], bool)
-    search = _Search(upper, lower, jnp.zeros_like(budget), no, jnp.int32(0))
+    search = judged(*(end(words.pack(jnp.broadcast_to(x, shape))) for x in warm), jnp.int32(0))
     search = jax.lax.while_loop(
         lambda last: ~jnp.all(last.done) & (last.number < MAX_STEPS), step, search
     )
-    upper, lower = search.upper, search.lower
+    sets = jax.lax.cond(
+        jnp.all(search.only),
+        lambda: (search.upper.chosen, search.lower.chosen),
+        lambda: canonical(search),
+    )
+    upper, lower = (end(words.once(chosen, one)) for chosen in sets)
     # An upper end that costs more and is worth no more has no share in the mixture.
     upper = _where(upper.value <= lower.value, lower, upper)
-    # Ties can leave ends that are several swaps apart; a vertex mixes two neighbours.
-    upper_set, lower_set = _neighbours(
-        upper.chosen, lower.chosen, search.done, cost_of, budget, at_most
-    )
-    upper, lower = end(words.once(upper_set, one)), end(words.once(lower_set, one))
     run = upper.cost - lower.cost
     share = (budget - lower.cost) / jnp.where(run > 0, run, 1)
     share = once(jnp.clip(share, 0, 1), one)
@@ -151,6 +186,24 @@ def solve_lp(
         status=status.astype(jnp.int32),
     )
     return Solution(marginals, certificate, jnp.maximum(price, 0), edge)
+
+
+def aligned(weights: Array, costs: Array, budget: ArrayLike) -> tuple[Array, Array, Array]:
+    """Weights and costs `[K, ...]` and budget `[...]` of one shape and type.
+
+    The arm axis comes first; the batch axes behind it broadcast as in NumPy.
+    """
+    weights, costs, budget = jnp.asarray(weights), jnp.asarray(costs), jnp.asarray(budget)
+    dtype = jnp.result_type(weights, costs, jnp.float32)
+    batch = jnp.broadcast_shapes(weights.shape[1:], costs.shape[1:], budget.shape)
+    arms = (
+        lambda x: x.reshape(
+            x.shape[:1] + (1,) * (len(batch) + 1 - x.ndim) + x.shape[1:]
+        )
+    )
+    shape = (jnp.broadcast_shapes(weights.shape[:1], costs.shape[:1])[0], *batch)
+    weights, costs = (jnp.broadcast_to(arms(x).astype(dtype), shape) for x in (weights, costs))
+    return weights, costs, jnp.broadcast_to(budget.astype(dtype), batch)
 
 
 def infeasibility(
@@ -173,13 +226,68 @@ class End(NamedTuple):
 
 
 class _Search(NamedTuple):
-    """Both ends, the height of the best set above their chord, and how far the search is."""
+    """How far the search is.
+
+    Attributes:
+      upper, lower: the ends.
+      price: of their chord.
+      gap: height of the best set above it.
+      done: whether there is none above it.
+      only: whether no other edge is optimal either.
+      number: steps made.
+    """
 
     upper: End
     lower: End
+    price: Array
     gap: Array
     done: Array
+    only: Array
     number: Array
+
+
+def _certain(
+    upper: Array, lower: Array, scores: Array, noise: Array, num_selected: int, at_most: bool
+) -> Array:
+    """Whether two sets are neighbours and all other sets score less, by more than noise."""
+    num_arms = len(scores)
+    both, either = upper & lower, upper | lower
+    inf = jnp.inf
+    least_both = least_either = jnp.full(noise.shape, inf, scores.dtype)
+    most_rest = most_neither = -least_both
+    for k in range(num_arms):
+        in_both, in_either = words.contains(both, k), words.contains(either, k)
+        score = scores[k]
+        least_both = jnp.minimum(least_both, jnp.where(in_both, score, inf))
+        least_either = jnp.minimum(least_either, jnp.where(in_either, score, inf))
+        most_rest = jnp.maximum(most_rest, jnp.where(in_both, -inf, score))
+        most_neither = jnp.maximum(most_neither, jnp.where(in_either, -inf, score))
+    clear = (least_both > most_rest + noise) & (least_either > most_neither + noise)
+    apart = words.several(upper & ~lower) | words.several(lower & ~upper)
+    certain = clear & ~apart
+    if at_most:
+        full = words.size(lower, num_arms) == num_selected
+        swap = words.several(upper ^ lower)
+        certain &= (least_both > noise) & (full | (~swap & (most_neither < -noise)))
+    return certain
+
+
+def _tied_ends(
+    scores: Array, costs: Array, noise: Array, num_selected: int, at_most: bool
+) -> tuple[Array, Array]:
+    """Of the best sets at a price the dearest and the cheapest, as words; ties by lower index."""
+    best = top_n(scores, num_selected)
+    threshold = reduce_arms(jnp.minimum, jnp.where(best, scores, jnp.inf))
+    fills = threshold > noise if at_most else jnp.ones(noise.shape, bool)
+    threshold = jnp.where(fills, threshold, 0)
+    surely, maybe = scores > threshold + noise, jnp.abs(scores - threshold) <= noise
+    ranked = lambda key: top_n(  # noqa: E731
+        jnp.where(surely, jnp.inf, jnp.where(maybe, key, -jnp.inf)), num_selected
+    )
+    lower, upper = ranked(-costs), ranked(costs)
+    if at_most:  # without them, arms that are worth nothing need not be there
+        lower, upper = jnp.where(fills, lower, surely), upper & (surely | maybe)
+    return words.pack(upper), words.pack(lower)
 
 
 def _where(which: Array, new: End, old: End) -> End:

@@ -51,6 +51,16 @@ def once(word: Array, one: Array) -> Array:
     return arms.once(word.astype(one.dtype), one).astype(jnp.int32)
 
 
+def contains(word: Array, arm: int) -> Array:
+    """Whether an arm is in a set, bool `[...]`."""
+    return word[arm] if word.dtype == bool else word & (1 << arm) != 0
+
+
+def size(word: Array, num_arms: int) -> Array:
+    """Number of arms of a set, int32 `[...]`."""
+    return sum(contains(word, k).astype(jnp.int32) for k in range(num_arms))  # type: ignore[return-value]
+
+
 def first(word: Array) -> Array:
     """The set of its arm of lowest index alone; nothing of an empty set."""
     if word.dtype == bool:

@@ -60,10 +60,8 @@ def transcribe(point: Any, root: Array, seeds: Array, horizon: int, expected: An
 
     def one_round(state, t):
         key = streams.fold_in(run_key, t)
-        decision = policy.select(problem, state, streams.fold_in(key, streams.POLICY))
-        feedback, _, spent = serve(
-            problem, environment, decision, streams.fold_in(key, streams.ENVIRONMENT), t
-        )
+        decision = policy.select(problem, state, key)
+        feedback, _, spent = serve(problem, environment, decision, key, t)
         seen = Transcript(
             decision.evidence.bounds.reward_ucb,
             decision.evidence.bounds.cost_lcb,

@@ -129,10 +129,8 @@ def watch(
         def one_round(inner):
             t, state, seen = inner
             key = streams.fold_in(run_key, t)
-            decision = policy.select(problem, state, streams.fold_in(key, streams.POLICY))
-            feedback, _, cost = serve(
-                problem, environment, decision, streams.fold_in(key, streams.ENVIRONMENT), t
-            )
+            decision = policy.select(problem, state, key)
+            feedback, _, cost = serve(problem, environment, decision, key, t)
             state = policy.update(problem, state, decision, feedback)
             seen = _look(seen, problem, environment, truth, decision, feedback, state, cost)
             return t + 1, state, seen
