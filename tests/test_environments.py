@@ -166,10 +166,10 @@ def test_token_cost_is_money():
 
 
 def test_bernoulli_pair_is_one_draw():
-    """Rewards are the first K of 2K uniforms and costs the last K."""
+    """Every arm has a block of its own: its first word for the reward, its second for the cost."""
     keys = make_keys(64)
     outcome = environments.synthetic(MEANS, COSTS).sample(keys, 1)
-    uniform = streams.uniforms(keys, 6)
+    uniform = streams.uniforms(keys, 6, purpose=streams.ENVIRONMENT)
     np.testing.assert_array_equal(outcome.reward, uniform[:3] < as_drawn(MEANS)[:, None])
     np.testing.assert_array_equal(outcome.cost, uniform[3:] < as_drawn(COSTS)[:, None])
 

@@ -131,11 +131,11 @@ def uniforms(root, seed):
     with np.errstate(over="ignore"):
         run = threefry.fold_in((0, root), seed)
         key = threefry.fold_in(run, np.arange(1, ROUNDS + 1))
-        world, policy = (threefry.fold_in(key, p) for p in (streams.ENVIRONMENT, streams.POLICY))
+        satisfaction = threefry.uniforms(key, 2 * NUM_ARMS, streams.SATISFACTION)
         return (
-            threefry.uniforms(world, 2 * NUM_ARMS),
-            threefry.uniforms(policy, 1)[:, 0],
-            threefry.uniforms(threefry.fold_in(world, streams.SATISFACTION), NUM_ARMS),
+            threefry.uniforms(key, 2 * NUM_ARMS, streams.ENVIRONMENT),
+            threefry.uniforms(key, 1)[:, 0],
+            satisfaction[:, :NUM_ARMS],
         )
 
 
@@ -144,11 +144,10 @@ def test_the_reference_draws_the_numbers_of_the_package():
     key = jax.random.fold_in(jax.random.key(root, impl="threefry2x32"), seed)
     key = jax.random.fold_in(key, t)
     world, coin, satisfaction = (x[t - 1] for x in uniforms(root, seed))
-    key_world, key_policy = (jax.random.fold_in(key, p) for p in (0, 1))
-    np.testing.assert_array_equal(streams.uniforms(key_world, 2 * NUM_ARMS), world)
-    np.testing.assert_array_equal(streams.uniforms(key_policy, 1)[0], coin)
-    key_satisfaction = jax.random.fold_in(key_world, 2)
-    np.testing.assert_array_equal(streams.uniforms(key_satisfaction, NUM_ARMS), satisfaction)
+    np.testing.assert_array_equal(np.concatenate(streams.of_arms(key, NUM_ARMS)), world)
+    np.testing.assert_array_equal(streams.uniforms(key, 1)[0], coin)
+    drawn, _ = streams.of_arms(key, NUM_ARMS, purpose=streams.SATISFACTION)
+    np.testing.assert_array_equal(drawn, satisfaction)
 
 
 def near_tie(loop, upper, lower, relaxed, path, t, coin):

@@ -53,7 +53,7 @@ def test_purposes_and_rounds_have_streams_of_their_own():
     seen = set()
     for t in range(1, 11):
         key = streams.fold_in(run, t)
-        for purpose in (streams.ENVIRONMENT, streams.POLICY, streams.SATISFACTION):
-            words = jax.random.key_data(streams.fold_in(key, purpose))
-            seen |= set(map(tuple, np.asarray(words).tolist()))
-    assert len(seen) == 100 * 10 * 3
+        for purpose in range(streams.TYPE + 1):
+            drawn = np.stack(streams.of_arms(key, 4, purpose=purpose))
+            seen |= set(map(tuple, drawn.reshape(8, 100).T.tolist()))
+    assert len(seen) == 100 * 10 * 6

@@ -51,22 +51,6 @@ def largest(values: Array) -> Array:
     return reduce_arms(jnp.maximum, values)
 
 
-def members(selected: Array, most: int) -> Array:
-    """The arms of a set of at most `most`, ascending, int32 `[most, ...]`; then K, K, ...
-
-    Args:
-      selected: bool `[K, ...]`.
-    """
-    num_arms = selected.shape[0]
-    place = jnp.zeros(selected.shape[1:], jnp.int32)
-    found = jnp.full((most, *selected.shape[1:]), num_arms, jnp.int32)
-    rows = jnp.arange(most, dtype=jnp.int32).reshape((-1,) + (1,) * place.ndim)
-    for k in range(num_arms):
-        found = jnp.where(selected[k] & (place == rows), k, found)
-        place = place + selected[k]
-    return found
-
-
 def once(value: Array, one: Array) -> Array:
     """The value, computed once; `one` is 1 in a way that the compiler cannot see.
 

@@ -61,30 +61,11 @@ def uniforms(key: Array, num: int, dtype: jnp.dtype = jnp.float32, purpose: int 
 
 
 def of_arms(
-    key: Array,
-    num_arms: int,
-    asked: Array | None = None,
-    dtype: jnp.dtype = jnp.float32,
-    purpose: int = ENVIRONMENT,
+    key: Array, num_arms: int, dtype: jnp.dtype = jnp.float32, purpose: int = ENVIRONMENT
 ) -> tuple[Array, Array]:
-    """Two independent uniforms of every arm, each `[K, ...]`: the words of block (purpose, arm).
-
-    Args:
-      asked: arms whose numbers matter, int32 `[M, ...]` (`num_arms` where there are fewer);
-        the others' are 0 and cost no hashing. None for all arms.
-    """
-    if asked is None:
-        first, second = _pairs(key, purpose, _counters(key, num_arms))
-        return first.astype(dtype), second.astype(dtype)
-    drawn = _pairs(key, purpose, asked.astype(jnp.uint32))
-    arms = jnp.arange(num_arms, dtype=asked.dtype).reshape((-1,) + (1,) * (asked.ndim - 1))
-    spread = []
-    for numbers in drawn:
-        values = jnp.zeros((num_arms, *asked.shape[1:]), numbers.dtype)
-        for j in range(len(asked)):
-            values = jnp.where(asked[j] == arms, numbers[j], values)
-        spread.append(values.astype(dtype))
-    return spread[0], spread[1]
+    """Two independent uniforms of every arm, each `[K, ...]`: the words of block (purpose, arm)."""
+    first, second = _pairs(key, purpose, _counters(key, num_arms))
+    return first.astype(dtype), second.astype(dtype)
 
 
 def _counters(key: Array, num: int) -> Array:

@@ -6,6 +6,7 @@ Measured on two cores, SUC, K = 9, N = 4, binding budget, exact solver (`experim
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -23,13 +24,19 @@ def compiler_options() -> dict[str, Any] | None:
     return _OPTIONS.get(jax.default_backend())
 
 
+# Where a loop costs more than this many numbers of a light policy, the compiler shares it out over
+# threads, and then it cannot be part of one function: 24 arms of 64 runs.
+LARGEST_LOOP = 1536
+_within = threading.local()  # set while a function is traced that is compiled as one
+
+
 def apart(function: Callable[..., Any], *arguments: Any) -> Any:
-    """`function(*arguments)`, one array, computed once and stored.
+    """`function(*arguments)`, one array; in `as_one_function` computed once and stored.
 
     The compiler repeats cheap work in every fused loop that uses its result; what a call
     returns it cannot repeat.
     """
-    if jax.default_backend() != "cpu":
+    if not getattr(_within, "one", False):
         return function(*arguments)
     result = jax.jit(function, inline=False)(*arguments)
     return set_xla_metadata(result, xla_cpu_small_call="true", inlineable="false")
@@ -43,7 +50,7 @@ def pair_apart(
     A fused loop has one result. Two that share nearly all of their work, such as the two
     words of a hash, are the two parts of a complex one: 1.5 times faster than two loops.
     """
-    if jax.default_backend() != "cpu":
+    if not getattr(_within, "one", False):
         return function(*arguments)
     both = apart(lambda *inner: jax.lax.complex(*function(*inner)), *arguments)
     return apart(jnp.real, both), apart(jnp.imag, both)
@@ -59,9 +66,11 @@ def as_one_function(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def tagged(*arguments: Any) -> Any:
-        result = jax.jit(function, inline=False)(*arguments)
-        if jax.default_backend() != "cpu":
-            return result
+        _within.one = True
+        try:
+            result = jax.jit(function, inline=False)(*arguments)
+        finally:
+            _within.one = False
         leaves, structure = jax.tree.flatten(result)
         leaves[0] = set_xla_metadata(leaves[0], xla_cpu_small_call="true", inlineable="false")
         return jax.tree.unflatten(structure, leaves)

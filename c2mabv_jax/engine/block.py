@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-
-# Wide enough to hide the cost of starting an operation, narrow enough to stay in the cache.
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -23,7 +20,7 @@ import numpy as np
 from jax import Array
 
 from c2mabv_jax.array import streams
-from c2mabv_jax.array.xla import as_one_function, compiler_options
+from c2mabv_jax.array.xla import LARGEST_LOOP, as_one_function, compiler_options
 from c2mabv_jax.engine.round import (
     Accounting,
     Tally,
@@ -34,7 +31,8 @@ from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies.base import Policy
 from c2mabv_jax.problem import Problem
 
-LANES = {"cpu": int(os.environ.get("LN", "256")), "gpu": 32768, "tpu": 8192}
+# Wide enough to hide the cost of starting an operation, narrow enough to stay in the cache.
+LANES = {"cpu": 64, "gpu": 32768, "tpu": 8192}
 
 
 class Point(NamedTuple):
@@ -165,12 +163,51 @@ def advance(
 
 
 @functools.cache
-def _compiled():
-    def whole(point, root, seeds, record_at, table, accounting):
-        play = functools.partial(advance, accounting=accounting)
-        return as_one_function(play)(point, root, seeds, record_at, table)
+def program(accounting: Accounting, one: bool) -> Callable[..., Tally]:
+    """`advance` as every program of the package contains it, not compiled.
 
-    return jax.jit(whole, static_argnames=("accounting",), compiler_options=compiler_options())
+    Args:
+      accounting: what to tally.
+      one: whether the CPU's compiler makes one function of it (see `as_one`).
+    """
+    play = functools.partial(advance, accounting=accounting)
+    return as_one_function(play) if one else play
+
+
+def as_one(point: Point, seeds: Array) -> bool:
+    """Whether a block is small enough, and its policy light enough, for one function."""
+    small = point.problem.num_arms * seeds.size <= LARGEST_LOOP
+    structure = jax.tree.structure(point)
+    return jax.default_backend() == "cpu" and small and structure not in _too_heavy
+
+
+_too_heavy: set[Any] = set()
+
+
+def or_in_pieces(run: Callable[[bool], Any], point: Point, seeds: Array) -> Any:
+    """`run(one)` with one function where the compiler can make it, else in pieces.
+
+    A loop that the compiler wants to share out over threads cannot be part of one function;
+    which loops it does is its secret, so it is asked.
+    """
+    one = as_one(point, seeds)
+    try:
+        return run(one)
+    except jax.errors.JaxRuntimeError as error:
+        if not one or "RESOURCE_EXHAUSTED" in str(error):
+            raise
+        _too_heavy.add(jax.tree.structure(point))
+        return run(False)
+
+
+_programs: dict[tuple[Accounting, bool], Any] = {}
+
+
+def _compiled(accounting: Accounting, one: bool) -> Any:
+    key = accounting, one
+    if key not in _programs:
+        _programs[key] = jax.jit(program(*key), compiler_options=compiler_options())
+    return _programs[key]
 
 
 def run_block(
@@ -182,9 +219,10 @@ def run_block(
     accounting: Accounting,
 ) -> Tally:
     """`advance`, compiled once per structure."""
-    return _compiled()(point, root, seeds, record_at, table, accounting)
+    arguments = (point, root, seeds, record_at, table)
+    return or_in_pieces(lambda one: _compiled(accounting, one)(*arguments), point, seeds)
 
 
 def compilations() -> int:
     """How many programs `run_block` has compiled in this process."""
-    return _compiled()._cache_size()
+    return sum(compiled._cache_size() for compiled in list(_programs.values()))

@@ -9,7 +9,7 @@ from jax import Array
 
 from c2mabv_jax.array import streams, sums
 from c2mabv_jax.array.xla import apart
-from c2mabv_jax.array.arms import arm_index, members, reduce_arms, total
+from c2mabv_jax.array.arms import arm_index, reduce_arms, total
 from c2mabv_jax.array.listing import place_of
 from c2mabv_jax.policies.base import Decision, Feedback, Policy, State
 from c2mabv_jax.problem import Problem
@@ -112,11 +112,9 @@ def serve(
     """Ask the super arm: feedback, realised set reward `[...]` and billed cost `[...]`."""
     model = reward_model(problem)
     selected = decision.selected
-    asked = None
-    outcome = environment.sample(key, t, asked)
+    outcome = environment.sample(key, t)
     if problem.cascading:
-        satisfied = success(problem, environment, outcome.reward, key, asked)
-        stops = satisfied == bool(model.stops_at)
+        stops = success(problem, environment, outcome.reward, key) == bool(model.stops_at)
         priority = decision.priority
         if priority is None:
             priority = jnp.broadcast_to(arm_index(selected), selected.shape)
@@ -133,24 +131,12 @@ def serve(
     return feedback, model.of_set(answered, selected), total(charged)
 
 
-_HASH = 150  # operations of a threefry block; spreading a number over arms takes 4 for each
-
-
-def few_asked(problem: Problem) -> bool:
-    """Whether drawing for the super arm alone is less work than drawing for all arms."""
-    return problem.num_selected * (4 * problem.num_arms + _HASH) < problem.num_arms * _HASH
-
-
-def success(
-    problem: Problem, environment: Any, reward: Array, key: Array, asked: Array | None = None
-) -> Array:
+def success(problem: Problem, environment: Any, reward: Array, key: Array) -> Array:
     """Whether each arm's outcome satisfies the user, bool `[K, ...]`."""
     if getattr(environment, "binary_reward", False):
         return reward > 0.5
     if problem.satisfaction == "bernoulli":
-        uniform, _ = streams.of_arms(
-            key, reward.shape[0], asked, reward.dtype, streams.SATISFACTION
-        )
+        uniform, _ = streams.of_arms(key, reward.shape[0], reward.dtype, streams.SATISFACTION)
         return uniform < reward
     return reward >= problem.satisfaction
 

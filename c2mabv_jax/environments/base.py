@@ -59,14 +59,10 @@ class Environment(abc.ABC):
     types: tuple[str, ...] | None = None
 
     @abc.abstractmethod
-    def sample(self, key: Array, t: Array | int, asked: Array | None = None) -> Outcome:
+    def sample(self, key: Array, t: Array | int) -> Outcome:
         """Outcomes of round `t` (1, 2, ...) for a batch of keys `[...]`; pure.
 
-        Args:
-          key: of the round; the world draws from streams of its own purposes.
-          t: the round.
-          asked: arms whose outcomes matter, int32 `[M, ...]`, K where there are fewer; those of
-            other arms may be anything in [0, 1]. None for all.
+        The key is the round's; a world draws from streams of its own purposes.
         """
 
     @abc.abstractmethod

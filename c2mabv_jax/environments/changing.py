@@ -114,13 +114,13 @@ class Changing(Environment):
         cost = jnp.asarray(self.base.mean_cost, jnp.result_type(float)) * self.price.at(t)
         return Now(jnp.where(here, self.quality.at(t), 0), jnp.where(here, cost, 1))
 
-    def sample(self, key: Array, t: Array | int, asked: Array | None = None) -> Outcome:
+    def sample(self, key: Array, t: Array | int) -> Outcome:
         """Outcomes of round t; an absent LLM's are 0."""
-        outcome = self.base.sample(key, t, asked)
+        outcome = self.base.sample(key, t)
         ndim = outcome.reward.ndim
         mean = lift(self.base.mean_reward, ndim)
         goal, factor = lift(self.quality.at(t), ndim), lift(self.price.at(t), ndim)
-        coins, _ = streams.of_arms(key, self.num_arms, asked, purpose=streams.CHANGE)
+        coins, _ = streams.of_arms(key, self.num_arms, purpose=streams.CHANGE)
         worse = coins < goal / jnp.maximum(mean, 1e-30)
         better = coins < (1 - goal) / jnp.maximum(1 - mean, 1e-30)
         reward = jnp.where(

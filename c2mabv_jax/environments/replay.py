@@ -91,9 +91,8 @@ class Replay(Environment):
         index = (jnp.asarray(t, jnp.int32) - 1) % self.num_rows
         return jnp.broadcast_to(index, batch)
 
-    def sample(self, key: Array, t: Array | int, asked: Array | None = None) -> Outcome:
+    def sample(self, key: Array, t: Array | int) -> Outcome:
         """The row of this round."""
-        del asked
         row = self.row(key, t)
         dtype = jnp.result_type(float)
         score, cost = (
@@ -156,7 +155,8 @@ class OwnAnswers(Replay):
         """An answer of each model."""
         del t
         batch = streams.words(key)[0].shape
-        uniform = streams.uniforms(key, self.num_arms).reshape(self.num_arms, -1)
+        uniform, _ = streams.of_arms(key, self.num_arms)
+        uniform = uniform.reshape(self.num_arms, -1)
         rows = jnp.asarray(self.own_rows, jnp.int32)[:, None]
         index = jnp.minimum((uniform * rows).astype(jnp.int32), rows - 1)
         dtype = jnp.result_type(float)

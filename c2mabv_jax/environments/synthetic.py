@@ -67,12 +67,12 @@ class Synthetic(Environment):
     def binary_reward(self) -> bool:
         return self.reward.binary
 
-    def sample(self, key: Array, t: Array | int, asked: Array | None = None) -> Outcome:
+    def sample(self, key: Array, t: Array | int) -> Outcome:
         """Outcomes of a round: two numbers of every arm, for its reward and its cost."""
         del t
         dtype = jnp.result_type(float)
         if self.reward.random or self.cost.random:
-            for_reward, for_cost = streams.of_arms(key, self.num_arms, asked, dtype)
+            for_reward, for_cost = streams.of_arms(key, self.num_arms, dtype)
         else:
             for_reward = for_cost = jnp.zeros((self.num_arms, *streams.words(key)[0].shape), dtype)
         if self.dependent:

@@ -25,7 +25,6 @@ from c2mabv_jax.environments.replay import Replay
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.problem import Problem
 
-_TYPE = 3  # stream of the type, beside `streams.SATISFACTION`; what a world draws is on neither
 
 
 class Means(NamedTuple):
@@ -110,7 +109,7 @@ class Mixture(TypedEnvironment):
     def type_of(self, key: Array, t: Array | int) -> Array:
         del t
         dtype = jnp.result_type(float)
-        uniform = streams.uniforms(streams.fold_in(key, _TYPE), 1, dtype)[0]
+        uniform = streams.uniforms(key, 1, dtype, streams.TYPE)[0]
         share = jnp.asarray(self.frequencies, dtype)
         share = share.reshape(share.shape + (1,) * (uniform.ndim + 1 - share.ndim))
         edges = jnp.cumsum(share, axis=0)[:-1]  # the last type takes what rounding leaves

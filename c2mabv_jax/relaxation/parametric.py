@@ -10,12 +10,10 @@ is an edge of the hull and the mixture of its ends that costs exactly rho is opt
 height of the best set above the chord is a certified duality gap at any earlier stop. Where
 an end is on the wrong side of rho, the price that replaces it is 0 or without bound.
 
-Two ends that are neighbours (one swap apart) are the edge, and the only one, if at their price
-every arm in both scores more than every other and every arm in neither less: O(K) operations
-tell, so a warm start that still holds costs no selection. Where arms tie, many edges are
-optimal, and which one a search finds depends on where it started. The canonical one is a
-function of the weights and costs alone: of all optimal solutions the cheapest, of equally dear
-arms the lower index.
+Where arms tie at the final price, several edges are optimal, and which one a search finds depends
+on where it started. The canonical one is a function of weights, costs and budget alone: of all
+optimal solutions the cheapest, of equally dear arms the lower index. (Beyond `words.LARGEST`
+arms it would cost more than the search; there the warm start still chooses among ties.)
 
 A step depends on the two sets alone, so a lane that is done repeats its last step and
 nothing else: lanes need no bookkeeping of their own. Sets are packed into words, which
@@ -88,48 +86,31 @@ def solve_lp(
         cost, value = cost_of(chosen), words.total_of(chosen, weights)
         return End(chosen, once(cost, one), once(value, one))
 
-    def judged(upper: End, lower: End, number: Array) -> _Search:
-        """The price of two ends, and whether they are certainly the one optimal edge."""
-        slack = upper.cost <= budget
-        unaffordable = ~slack & (lower.cost > budget)
+    def step(last: _Search) -> _Search:
+        upper, lower = last.upper, last.lower
+        no_upper = upper.cost <= budget
+        no_lower = ~no_upper & (lower.cost > budget)
         # A lower end that is worth more than the upper one is optimal if its price, 0, is.
         rise, run = jnp.maximum(upper.value - lower.value, 0), upper.cost - lower.cost
         price = jnp.minimum(rise / jnp.where(run > 0, run, 1), UNBOUNDED)
-        price = once(jnp.where(slack, 0, jnp.where(unaffordable, UNBOUNDED, price)), one)
-        upper = _where(unaffordable, lower, upper)
-        lower = _where(slack, upper, lower)
-        height, noise = above(upper, lower, price)
-        only = _certain(
-            upper.chosen, lower.chosen, weights - price * costs, noise, num_selected, at_most
-        )
-        return _Search(upper, lower, price, jnp.where(only, height, 0), only, only, number)
-
-    def step(last: _Search) -> _Search:
-        upper, lower, price = last.upper, last.lower, last.price
-        slack, unaffordable = upper.cost <= budget, lower.cost > budget
+        price = once(jnp.where(no_upper, 0, jnp.where(no_lower, UNBOUNDED, price)), one)
         chosen = top_n(weights - price * costs, num_selected, positive=at_most)
         best = end(words.once(words.pack(chosen), one))
         height, noise = above(best, lower, price)
         dear = best.cost > budget
         what = jnp.where(height > noise, jnp.where(dear, NEW_UPPER, NEW_LOWER), KEEP)
         # Both ends are one where even the best set is affordable, or not even the cheapest.
-        what = jnp.where(slack, jnp.where(dear, NEW_UPPER, NEW_BOTH), what)
-        what = jnp.where(unaffordable, jnp.where(dear, NEW_BOTH, NEW_LOWER), what)
-        what = jnp.where(last.done, KEEP, what)
+        what = jnp.where(no_upper, jnp.where(dear, NEW_UPPER, NEW_BOTH), what)
+        what = jnp.where(no_lower, jnp.where(dear, NEW_BOTH, NEW_LOWER), what)
         what = once(what.astype(dtype), one)
         more = last.number + 1 < MAX_STEPS  # the last step keeps the ends that it has judged
-        new = judged(
-            _where(((what == NEW_UPPER) & more) | (what == NEW_BOTH), best, upper),
-            _where(((what == NEW_LOWER) & more) | (what == NEW_BOTH), best, lower),
-            last.number + 1,
-        )
-        found = last.done | (what == KEEP) | (what == NEW_BOTH)
-        gap = jnp.where(last.done, last.gap, jnp.where(what == NEW_BOTH, 0, height))
-        return new._replace(
-            price=jnp.where(found, price, new.price),
-            gap=jnp.where(new.only & ~found, new.gap, gap),
-            done=found | new.only,
-            only=jnp.where(found, last.only, new.only),
+        return _Search(
+            upper=_where(((what == NEW_UPPER) & more) | (what == NEW_BOTH), best, upper),
+            lower=_where(((what == NEW_LOWER) & more) | (what == NEW_BOTH), best, lower),
+            price=price,
+            gap=jnp.where(what == NEW_BOTH, 0, height),
+            done=(what == KEEP) | (what == NEW_BOTH),
+            number=last.number + 1,
         )
 
     def above(best: End, lower: End, price: Array) -> tuple[Array, Array]:
@@ -137,35 +118,38 @@ def solve_lp(
         noise = jnp.abs(best.value) + jnp.abs(lower.value) + price * (best.cost + lower.cost)
         return best.value - lower.value - price * (best.cost - lower.cost), 4 * eps * noise
 
-    def canonical(search: _Search) -> tuple[Array, Array]:
-        """The canonical edge at a price, of lanes that are done and may have others."""
-        _, noise = above(search.upper, search.lower, search.price)
-        upper, lower = _tied_ends(
-            weights - search.price * costs, costs, 2 * noise, num_selected, at_most
-        )
-        low_cost = cost_of(lower)
+    def canonical() -> tuple[Array, Array]:
+        """The canonical edge at the price of the search, where it is done."""
+        upper, lower = _tied_ends(scores, costs, 2 * noise, num_selected, at_most)
         # At price 0, and where nothing is affordable, the cheapest is all there is.
-        single = (search.upper.chosen == search.lower.chosen) | (search.price <= 0)
-        single = single if single.ndim == budget.ndim else single.all(axis=0)
+        single = (search.price <= 0) | (search.price >= UNBOUNDED)
         upper = jnp.where(single, lower, upper)
-        free = search.done & ~search.only & (single | (low_cost <= budget))
-        upper = jnp.where(free, upper, search.upper.chosen)
-        lower = jnp.where(free, lower, search.lower.chosen)
+        upper = jnp.where(search.done, upper, search.upper.chosen)
+        lower = jnp.where(search.done, lower, search.lower.chosen)
         # Ties can leave ends that are several swaps apart; a vertex mixes two neighbours.
         return _neighbours(upper, lower, search.done, cost_of, budget, at_most)
 
     if warm is None:
         start = jnp.zeros(shape, bool) if at_most else top_n(-costs, num_selected)
         warm = (start, start)
-    search = judged(*(end(words.pack(jnp.broadcast_to(x, shape))) for x in warm), jnp.int32(0))
+    upper, lower = (end(words.pack(jnp.broadcast_to(chosen, shape))) for chosen in warm)
+    no = jnp.zeros(shape[1:], bool)
+    nothing = jnp.zeros_like(budget)
+    search = _Search(upper, lower, nothing, nothing, no, jnp.int32(0))
     search = jax.lax.while_loop(
         lambda last: ~jnp.all(last.done) & (last.number < MAX_STEPS), step, search
     )
-    sets = jax.lax.cond(
-        jnp.all(search.only),
-        lambda: (search.upper.chosen, search.lower.chosen),
-        lambda: canonical(search),
-    )
+    upper, lower = search.upper, search.lower
+    scores = weights - search.price * costs
+    _, noise = above(upper, lower, search.price)
+    if shape[0] <= words.LARGEST:
+        only = _only_edge(upper.chosen, lower.chosen, scores, noise, num_selected, at_most)
+        sets = jax.lax.cond(
+            jnp.all(only), lambda: (search.upper.chosen, search.lower.chosen), canonical
+        )
+    else:
+        upper = _where(upper.value <= lower.value, lower, upper)
+        sets = _neighbours(upper.chosen, lower.chosen, search.done, cost_of, budget, at_most)
     upper, lower = (end(words.once(chosen, one)) for chosen in sets)
     # An upper end that costs more and is worth no more has no share in the mixture.
     upper = _where(upper.value <= lower.value, lower, upper)
@@ -233,7 +217,6 @@ class _Search(NamedTuple):
       price: of their chord.
       gap: height of the best set above it.
       done: whether there is none above it.
-      only: whether no other edge is optimal either.
       number: steps made.
     """
 
@@ -242,11 +225,10 @@ class _Search(NamedTuple):
     price: Array
     gap: Array
     done: Array
-    only: Array
     number: Array
 
 
-def _certain(
+def _only_edge(
     upper: Array, lower: Array, scores: Array, noise: Array, num_selected: int, at_most: bool
 ) -> Array:
     """Whether two sets are neighbours and all other sets score less, by more than noise."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array
 
-from c2mabv_jax.array.arms import arm_index, once
+from c2mabv_jax.array.arms import UNROLL_LIMIT, arm_index, largest, once
 
 RANK_LIMIT = 16  # above this, N rounds of extraction beat K^2 / 2 comparisons
 
@@ -68,11 +68,16 @@ def _by_extraction(keys: list[Array], num: int, last_index: bool) -> Array:
         best = ~chosen
         for key in keys:
             left = jnp.where(best, key, -jnp.inf)
-            best = best & (left == left.max(axis=0))
+            best = best & (left == _most(left))
         index = (
-            jnp.where(best, arms, -1).max(0)
+            _most(jnp.where(best, arms, -1))
             if last_index
-            else jnp.where(best, arms, num_arms).min(0)
+            else -_most(jnp.where(best, -arms, -num_arms))
         )
         chosen = chosen | (arms == index)
     return chosen
+
+
+def _most(values: Array) -> Array:
+    """Maximum over arms, the order of which does not matter."""
+    return largest(values) if values.shape[0] <= UNROLL_LIMIT else values.max(axis=0)

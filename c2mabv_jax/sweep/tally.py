@@ -22,6 +22,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from c2mabv_jax.array import sums
+from c2mabv_jax.array.xla import compiler_options
 from c2mabv_jax.engine import block
 from c2mabv_jax.engine.round import Accounting, Tally, TypeTally
 from c2mabv_jax.results.typed import weighted
@@ -121,8 +122,12 @@ def run(program: Program, call: Call) -> Tally:
         return block.run_block(*call, program.accounting)
     leaves, structure = jax.tree.flatten_with_path(call.point)
     specs = tuple(_lanes_last(leaf.ndim, _is_shared(call.point, path)) for path, leaf in leaves)
-    compiled = _sharded(structure, specs, program.accounting)
-    return compiled([leaf for _, leaf in leaves], *call[1:])
+    numbers = [leaf for _, leaf in leaves]
+
+    def play(one: bool) -> Tally:
+        return _sharded(structure, specs, program.accounting, one)(numbers, *call[1:])
+
+    return block.or_in_pieces(play, call.point, call.seeds[: block.lanes()])
 
 
 def _lanes_last(ndim: int, shared: bool = False) -> PartitionSpec:
@@ -144,7 +149,9 @@ def _is_shared(node: Any, path: tuple) -> bool:
 
 
 @functools.cache
-def _sharded(structure: Any, specs: tuple[PartitionSpec, ...], accounting: Accounting) -> Any:
+def _sharded(
+    structure: Any, specs: tuple[PartitionSpec, ...], accounting: Accounting, one: bool
+) -> Any:
     """`block.advance` on every device with its own share of the lanes.
 
     Every device runs the program of one block, not a part of a larger one, so the number of
@@ -152,26 +159,26 @@ def _sharded(structure: Any, specs: tuple[PartitionSpec, ...], accounting: Accou
     """
     devices = jax.local_devices()
     mesh = jax.make_mesh((len(devices),), ("lanes",), (AxisType.Auto,), devices=devices)
-    one, lanes = PartitionSpec(), PartitionSpec("lanes")
+    whole, lanes = PartitionSpec(), PartitionSpec("lanes")
 
     def body(leaves, root, seeds, record_at, table):
         point = jax.tree.unflatten(structure, leaves)
-        return block.advance(point, root, seeds, record_at, table, accounting)
+        return block.program(accounting, one)(point, root, seeds, record_at, table)
 
     def on_all(leaves, root, seeds, record_at, table):
         shapes = jax.eval_shape(body, leaves, root, seeds, record_at, table)
         mapped = jax.shard_map(
             body,
             mesh=mesh,
-            in_specs=(list(specs), one, lanes, one, one),
+            in_specs=(list(specs), whole, lanes, whole, whole),
             out_specs=jax.tree.map(lambda x: _lanes_last(x.ndim), shapes),
             check_vma=False,
         )
         return mapped(leaves, root, seeds, record_at, table)
 
     place = lambda spec: NamedSharding(mesh, spec)  # noqa: E731
-    arguments = ([place(spec) for spec in specs], place(one), place(lanes), place(one), place(one))
-    return jax.jit(on_all, in_shardings=arguments, compiler_options=block.compiler_options())
+    arguments = ([place(spec) for spec in specs], place(whole), place(lanes), place(whole), place(whole))
+    return jax.jit(on_all, in_shardings=arguments, compiler_options=compiler_options())
 
 
 def extract(

@@ -124,7 +124,7 @@ class Loop:
         """Rewards and costs of all arms from the environment's uniforms."""
         spec = self.spec
         k = spec.num_arms
-        for_cost = uniforms[k:] if spec.reward_law != "constant" else uniforms[:k]
+        for_cost = uniforms[k:]
         reward = outcome(spec.reward_law, np.array(spec.mean_reward), uniforms[:k])
         return reward, outcome(spec.cost_law, np.array(spec.mean_cost), for_cost)
 

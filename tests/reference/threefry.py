@@ -24,8 +24,9 @@ def fold_in(key, data):
     return threefry(key, np.uint32(0), data)
 
 
-def uniforms(key, num):
+def uniforms(key, num, purpose=0):
     """`[T, num]` float64 numbers in [0, 1) on the grid of 2^-23, for keys `[T]`."""
     blocks = np.arange((num + 1) // 2, dtype=np.uint32)
-    words = np.concatenate(threefry([word[:, None] for word in key], np.uint32(0), blocks), 1)
+    key = [word[:, None] for word in key]
+    words = np.concatenate(threefry(key, np.uint32(purpose), blocks), 1)
     return (words[:, :num] >> np.uint32(9)) * 2.0**-23
