@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from c2mabv_jax.array import streams, sums
-from c2mabv_jax.array.xla import apart
 from c2mabv_jax.array.arms import arm_index, reduce_arms, total
 from c2mabv_jax.array.listing import place_of
+from c2mabv_jax.array.xla import apart
 from c2mabv_jax.policies.base import Decision, Feedback, Policy, State
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import INFEASIBLE, NOT_CONVERGED

@@ -26,7 +26,6 @@ from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.problem import Problem
 
 
-
 class Means(NamedTuple):
     """The truth of every type.
 

@@ -180,13 +180,13 @@ def aligned(weights: Array, costs: Array, budget: ArrayLike) -> tuple[Array, Arr
     weights, costs, budget = jnp.asarray(weights), jnp.asarray(costs), jnp.asarray(budget)
     dtype = jnp.result_type(weights, costs, jnp.float32)
     batch = jnp.broadcast_shapes(weights.shape[1:], costs.shape[1:], budget.shape)
-    arms = (
-        lambda x: x.reshape(
-            x.shape[:1] + (1,) * (len(batch) + 1 - x.ndim) + x.shape[1:]
-        )
-    )
+
+    def arms(x: Array) -> Array:
+        padded = x.shape[:1] + (1,) * (len(batch) + 1 - x.ndim) + x.shape[1:]
+        return x.reshape(padded).astype(dtype)
+
     shape = (jnp.broadcast_shapes(weights.shape[:1], costs.shape[:1])[0], *batch)
-    weights, costs = (jnp.broadcast_to(arms(x).astype(dtype), shape) for x in (weights, costs))
+    weights, costs = (jnp.broadcast_to(arms(x), shape) for x in (weights, costs))
     return weights, costs, jnp.broadcast_to(budget.astype(dtype), batch)
 
 

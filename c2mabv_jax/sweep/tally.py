@@ -177,7 +177,13 @@ def _sharded(
         return mapped(leaves, root, seeds, record_at, table)
 
     place = lambda spec: NamedSharding(mesh, spec)  # noqa: E731
-    arguments = ([place(spec) for spec in specs], place(whole), place(lanes), place(whole), place(whole))
+    arguments = (
+        [place(spec) for spec in specs],
+        place(whole),
+        place(lanes),
+        place(whole),
+        place(whole),
+    )
     return jax.jit(on_all, in_shardings=arguments, compiler_options=compiler_options())
 
 
