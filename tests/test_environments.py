@@ -304,7 +304,7 @@ def test_half_half_orthant_probability():
 
 def test_independent_arms_need_no_table():
     assert environments.synthetic(MEANS, COSTS).set_reward_table("AWC") is None
-    many = environments.synthetic(np.full(17, 0.5), np.full(17, 0.5), correlation=0.5)
+    many = environments.synthetic(np.full(20, 0.5), np.full(20, 0.5), correlation=0.5)
     assert many.set_reward_table("AWC") is None and not many.expected_reward_known
 
 

@@ -137,7 +137,7 @@ def test_neighbours_of_any_kind_do_not_matter():
     for index in range(len(points)):
         alone = run_points([points[index]], np.zeros(width, int), np.arange(width))
         lanes = np.flatnonzero(which == index)
-        assert lanes.size > 10
+        assert lanes.size > 5
         for a, b in zip(jax.tree.leaves(mixed), jax.tree.leaves(alone), strict=True):
             assert a[..., lanes].tobytes() == b[..., seeds[lanes]].tobytes()
     assert block.compilations() <= before + 1

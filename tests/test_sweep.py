@@ -198,14 +198,14 @@ def test_out_of_memory_narrows_the_calls(base, tmp_path, monkeypatch, capsys):
     true = tally.run
 
     def small(program, call):
-        if call.seeds.size > 128:
+        if call.seeds.size > 32:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
         return true(program, call)
 
     monkeypatch.setattr(tally, "run", small)
     monkeypatch.setattr(tally, "_compiled", set())
     sweep.sweep(spec, tmp_path / "out", tile=256)
-    assert "256 lanes a call; going on with 128" in capsys.readouterr().err
+    assert "64 lanes a call; going on with 32" in capsys.readouterr().err
     assert contents(tmp_path / "out") == contents(folder)
 
 

@@ -2,8 +2,8 @@
 
 The extreme points of { z in [0,1]^K, sum z = N (or <= N) } are the sets, and a budget cuts
 off at most one edge: the optimum is the best mixture of one set within the budget and one
-above it. Ties as the package resolves them: N largest weights, lower index first, when that
-set is affordable.
+above it. Ties as the package resolves them: of the sets of largest weight the cheapest, of
+equally dear arms the lower index, when that set is affordable.
 """
 
 import itertools
@@ -31,9 +31,10 @@ def subsets(num_arms, num_selected, at_most):
     return np.array(table)
 
 
-def first_n(scores, num_selected, only_positive=False):
-    """The N largest scores as a vector of 0 and 1; equal ones by lower index."""
-    order = np.argsort(-scores, kind="stable")[:num_selected]
+def first_n(scores, num_selected, only_positive=False, costs=None):
+    """The N largest scores as a vector of 0 and 1; equal ones the cheaper, then lower index."""
+    costs = np.zeros(len(scores)) if costs is None else costs
+    order = np.lexsort((np.arange(len(scores)), costs, -scores))[:num_selected]
     chosen = np.zeros(len(scores))
     chosen[[k for k in order if scores[k] > 0 or not only_positive]] = 1.0
     return chosen
@@ -46,7 +47,7 @@ def solve(table, weights, costs, budget, at_most):
     if cost.min() > budget * (1 + 1e-12):  # nothing is affordable: the cheapest set
         cheapest = first_n(-costs, num_selected)
         return Relaxed(cheapest, float(cheapest @ weights), 0.0)
-    dearest = first_n(weights, num_selected, only_positive=at_most)
+    dearest = first_n(weights, num_selected, only_positive=at_most, costs=costs)
     if dearest @ costs <= budget * (1 + 1e-12):
         return Relaxed(dearest, float(dearest @ weights), 0.0)
     low, high = np.flatnonzero(cost <= budget * (1 + 1e-12)), np.flatnonzero(cost > budget)
