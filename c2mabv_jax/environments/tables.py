@@ -333,7 +333,11 @@ def _parquet(name: str, file: str) -> Table:
 
     def read(columns: Sequence[str]) -> pd.DataFrame:
         table = load([stored[column] for column in columns])
-        cells = {column: table.column(stored[column]).to_pylist() for column in columns}
+        try:
+            cells = {column: table.column(stored[column]).to_pylist() for column in columns}
+        except (UnicodeDecodeError, pyarrow.ArrowException) as error:
+            what = f"not a Parquet table ({error}); check the file"
+            raise LogError(one_line(f"{file}: {what}")) from None
         index = range(1, table.num_rows + 1)
         return pd.DataFrame(cells, index=index, columns=list(columns), dtype=object)
 

@@ -13,7 +13,9 @@ import jax
 from c2mabv_jax.engine import block
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.sweep import tally
-from c2mabv_jax.sweep.plan import LANE_QUANTUM, Plan
+from c2mabv_jax.sweep.plan import Plan
+
+NARROWEST = 16  # lanes of a call and device when memory is short
 
 
 class Width:
@@ -32,7 +34,7 @@ class Width:
         """Halve, once for all calls of `failed` lanes; False when there is nothing to halve."""
         with self._lock:
             if self.lanes == failed:
-                if failed < 2 * LANE_QUANTUM * jax.local_device_count():
+                if failed < 2 * NARROWEST * jax.local_device_count():
                     return False
                 self.lanes = failed // 2
                 self._say(f"out of memory with {failed} lanes a call; going on with {self.lanes}")
