@@ -1,8 +1,8 @@
-"""`python -m experiments.readme`: the generated parts of the README, made anew.
+"""`python -m experiments.readme`: the generated parts of README.md and experiments/README.md.
 
 The main job's table is what it printed, what the comparison says comes from its tables,
 policies from the catalogue, what is verified from the stored report of `c2mabv verify`, speed
-from the stored results of `c2mabv bench`. A test holds the README against them.
+from the stored results of `c2mabv bench`. A test holds both pages against them.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import csv
 import json
 import re
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 from c2mabv_jax.bench import table
 from c2mabv_jax.policies.catalogue import POLICIES
 
 HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
+README, STUDY = HERE.parent / "README.md", HERE / "README.md"
 REPORT = HERE / "verification" / "report.json"
 
 
@@ -118,26 +119,24 @@ def speed() -> str:
 
 
 PARTS = {
-    "main_job": main_job,
-    "comparison": comparison,
-    "policies": policies,
-    "verified": verified,
-    "bench": speed,
+    README: {"main_job": main_job},
+    STUDY: {"comparison": comparison, "policies": policies, "verified": verified, "bench": speed},
 }
 
 
-def filled(text: str) -> str:
-    """The README with its generated parts made anew."""
-    for name, make in PARTS.items():
+def filled(text: str, parts: dict[str, Callable[[], str]]) -> str:
+    """A page with its generated parts made anew."""
+    for name, make in parts.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
         pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
         if len(pattern.findall(text)) != 1:
-            raise SystemExit(f"README.md: give it {begin} and {end} once each, in order")
+            raise SystemExit(f"give the page {begin} and {end} once each, in order")
         part = f"{begin}\n{make()}\n{end}"
         text = pattern.sub(lambda _, part=part: part, text)
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text()))
-    print(f"wrote {', '.join(PARTS)} of {README.name}")
+    for page, parts in PARTS.items():
+        page.write_text(filled(page.read_text(), parts))
+        print(f"wrote {', '.join(parts)} of {page.relative_to(HERE.parent)}")
