@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from opened_report import opens_alone
 from scipy import stats
 
+from c2mabv_jax import files
 from c2mabv_jax.cli import COMMANDS, cache, folder, run_command
 from c2mabv_jax.errors import ProblemError
 
@@ -139,6 +141,19 @@ def test_says_where_and_what_next(done):
     assert "c2mabv plot" in printed
     assert "no --budget given" in printed
     assert sorted(path.name for path in out.parent.iterdir()) == ["first"]  # no leftovers
+
+
+def test_report_opens_alone_and_says_what_was_printed(done):
+    out, printed = done
+    shown = opens_alone(out / "report.html")
+    assert shown.count("<svg") == 1
+    text = (out / "report.md").read_text()
+    for policy in ("c2mabv", "oracle"):
+        cells = _cells(printed, policy)
+        assert f"| {' | '.join(cells)} |" in text
+        assert all(f">{cell}</td>" in shown for cell in cells)
+    assert "no --budget given" in text
+    assert {"report.html", "report.md"} <= files.read_marker(out).made.keys()
 
 
 def test_plot_draws_the_same_figures(done, tmp_path, capsys):

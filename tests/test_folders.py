@@ -114,7 +114,7 @@ def fast(finished, small_answer, monkeypatch):
     monkeypatch.setattr(plot_cli, "sweep_figures", lambda results, axes: {"overview": None})
     monkeypatch.setattr(style, "rendered", lambda _, n: {f"{n}.png": b"png", f"{n}.pdf": b"pdf"})
     monkeypatch.setattr(advise_cli, "told", lambda *_: None)
-    monkeypatch.setattr(run_cli, "announce", lambda job: None)
+    monkeypatch.setattr(run_cli, "announcement", lambda job: [])
     monkeypatch.setattr(run_cli, "next_step", lambda *_: "")
     monkeypatch.setattr(verify_cli, "summary", lambda found: "")
     monkeypatch.setattr(verification_run, "claims_of", lambda sizes: [])

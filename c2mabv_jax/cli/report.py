@@ -1,17 +1,19 @@
-"""What a run leaves: the stored results, the summary, the figures, the table."""
+"""What a run leaves: the stored results, the summary, the figures, the report."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer
 import xarray as xr
 from zarr.storage import MemoryStore
 
+from c2mabv_jax import pages
 from c2mabv_jax.cli import folder
-from c2mabv_jax.cli.table import table
+from c2mabv_jax.cli.table import aligned, markdown, table
 from c2mabv_jax.plotting import curves, style
 from c2mabv_jax.results.summary import summarise
 
@@ -29,16 +31,71 @@ MEANING = {
 }
 
 
-def contents(results: xr.Dataset) -> dict[str, bytes]:
-    """The files of a run, by path: results.zarr, summary.json and the figures."""
+FOOT = (
+    "± is the 95 % confidence interval of the mean over seeds. Regret: expected reward missed in "
+    "all rounds against the best mixture of sets within the budget; negative where a policy "
+    "overspends."
+)
+CAPTIONS = {
+    "overview": "Reward, regret and violation against rounds, and how often each LLM is picked",
+    "types": "What each policy reached with and without the types, and which type asks what",
+}
+
+
+def contents(results: xr.Dataset, told: Sequence[str]) -> dict[str, bytes]:
+    """The files of a run, by path: results.zarr, summary.json, the report and the figures.
+
+    Args:
+      results: of the run.
+      told: what was said of the run before it began, by line.
+    """
     stored: dict[str, Any] = {}
     # Format 2 is what every zarr reads, text coordinates included.
     results.to_zarr(MemoryStore(stored), zarr_format=2)  # type: ignore[arg-type]
     files = {f"results.zarr/{name}": value.to_bytes() for name, value in stored.items()}
     files[folder.MARK] = (json.dumps(summary(results), indent=2) + "\n").encode()
-    for name, drawing in curves.figures(results).items():
+    drawn = curves.figures(results)
+    for name, drawing in drawn.items():
         files |= style.rendered(drawing, f"figures/{name}")
+    text = words(results, told, [name for name in drawn if name in CAPTIONS])
+    files["report.md"] = text.encode()
+    files["report.html"] = pages.page(text, drawn).encode()
     return files
+
+
+def words(results: xr.Dataset, told: Sequence[str], drawn: Sequence[str]) -> str:
+    """The report as Markdown: what was run, the table, the figures that `drawn` names."""
+    rows = summarise(results)
+    cells = [[pages.plain(c) for c in line] for line in table(rows, results.attrs["cost_unit"])]
+    lines = ["# C2MAB-V and baselines", ""]
+    for line in told:
+        lines += [pages.plain(line), ""]
+    lines += [
+        "## Results",
+        "",
+        *markdown(cells),
+        "",
+        FOOT,
+        "",
+    ]
+    for remark in remarks(results, rows):
+        lines += [f"Note: {pages.plain(remark)}", ""]
+    for name in drawn:
+        lines += [f"![{CAPTIONS[name]}](figures/{name}.png)", ""]
+    if "type" in results.dims:
+        lines += ["## Types", ""]
+        for line in by_type(results):
+            item = line.startswith(" ")
+            lines += [f"- {pages.plain(line.strip())}"] if item else ["", pages.plain(line), ""]
+    lines += ["## What the numbers mean", ""]
+    lines += [f"- *{pages.plain(name)}*: {text}." for name, text in MEANING.items()]
+    made = results.attrs
+    lines += [
+        "",
+        f"Seed {int(made['root_seed'])}; {made['package']}, JAX {made['jax']}, {made['device']}. "
+        "The same numbers are in `summary.json`, every seed's in `results.zarr`.",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def summary(results: xr.Dataset) -> dict[str, Any]:
@@ -69,12 +126,8 @@ def plain(value: Any) -> Any:
 def show(results: xr.Dataset) -> None:
     """Print the table."""
     rows = summarise(results)
-    typer.echo(table(rows, results.attrs["cost_unit"]))
-    typer.echo(
-        "\n± is the 95 % confidence interval of the mean over seeds. Regret: expected reward "
-        "missed in all\nrounds against the best mixture of sets within the budget; negative "
-        "where a policy overspends."
-    )
+    typer.echo(aligned(table(rows, results.attrs["cost_unit"])))
+    typer.echo("\n" + textwrap.fill(FOOT, 96))
     if "type" in results.dims:
         typer.echo("\n" + "\n".join(by_type(results)))
     for remark in remarks(results, rows):

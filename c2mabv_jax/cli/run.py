@@ -101,7 +101,7 @@ def run(
         bool, typer.Option("--force", help="Replace a former result in --out.")
     ] = False,
 ) -> None:
-    """Simulate, print the table, store results and figures.
+    """Simulate, print the table, store results, a report and figures.
 
     The options alpha, delta, solver and radius are those of C2MAB-V and its variants; the
     baselines keep their own. Everything is written beside --out first and renamed at the end,
@@ -131,14 +131,15 @@ def run(
         environment, reward_model, num_selected, budget, listed("--policies", policies) or (),
         options, horizon, seeds, seed, billing,
     )  # fmt: skip
-    announce(job)
+    told = announcement(job)
+    typer.echo("\n".join(told) + "\n")
     with folder.reserved(target, "run") as publish:
         results = jobs.simulate_all(job)
         report.show(results)
-        written = publish(report.contents(results))
+        written = publish(report.contents(results, told))
     typer.echo(
-        f"\nWritten to {written}: results.zarr (xarray.open_zarr), summary.json, "
-        "figures/ (PNG and PDF; overview.png shows all)."
+        f"\nWritten to {written}: report.html (open it in a browser), report.md, results.zarr "
+        "(xarray.open_zarr), summary.json, figures/ (PNG and PDF; overview.png shows all)."
     )
     typer.echo("Next: " + next_step(job, replayed, written))
 
@@ -155,20 +156,18 @@ def number_or_rule(delta: str) -> float | str:
         ) from None
 
 
-def announce(job: Job) -> None:
-    """Say what will run."""
+def announcement(job: Job) -> list[str]:
+    """What will run, by line."""
     problem, environment = job.problem, job.environment
     unit = "" if environment.cost_unit == "1" else f" {environment.cost_unit}"
     rule = "at most" if problem.at_most else "exactly"
-    typer.echo(
-        f"{origin(environment)}\n"
+    return [
+        *origin(environment).splitlines(),
         f"{problem.num_arms} LLMs, {rule} {problem.num_selected} asked per query, reward model "
-        f"{problem.reward_model}, budget {float(problem.budget):g}{unit}\n"
-        f"{len(job.policies)} policies, {job.seeds:,} seeds, {job.horizon:,} rounds"
-    )
-    for remark in job.remarks:
-        typer.echo(f"note: {remark}")
-    typer.echo("")
+        f"{problem.reward_model}, budget {float(problem.budget):g}{unit}",
+        f"{len(job.policies)} policies, {job.seeds:,} seeds, {job.horizon:,} rounds",
+        *(f"note: {remark}" for remark in job.remarks),
+    ]
 
 
 def origin(environment: Any) -> str:

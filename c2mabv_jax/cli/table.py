@@ -34,8 +34,8 @@ def _compact(text: str) -> str:
     return text.replace("e-0", "e-").replace("e+0", "e")
 
 
-def table(rows: dict[str, dict[str, Any]], unit: str) -> str:
-    """The results of a run as text; `rows` from `results.summary.summarise`."""
+def table(rows: dict[str, dict[str, Any]], unit: str) -> list[list[str]]:
+    """The results of a run in words, the head first; `rows` from `results.summary.summarise`."""
     money = "" if unit in ("", "1") else f" ({unit})"
     lines = [["policy", "reward", f"cost{money}", "of budget", "violation", "regret", "rew./viol."]]
     for policy, row in rows.items():
@@ -51,7 +51,7 @@ def table(rows: dict[str, dict[str, Any]], unit: str) -> str:
                 with_interval(per) if per else "no violation",
             ]
         )
-    return aligned(lines)
+    return lines
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
@@ -65,3 +65,10 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
         for line in lines
     ]
     return "\n".join([text[0], "-" * (sum(widths) + 2 * (len(widths) - 1)), *text[1:]])
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table: the first column to the left, the others to the right."""
+    head, *rest = lines
+    rule = [":--", *("--:" for _ in head[1:])]
+    return ["| " + " | ".join(line) + " |" for line in (head, rule, *rest)]

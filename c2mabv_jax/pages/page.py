@@ -41,9 +41,9 @@ def page(markdown: str, figures: Mapping[str, Figure]) -> str:
     return _TEMPLATES.get_template("page.html").render(title=title, body=body)
 
 
-def write(path: Path, markdown: str, figures: Mapping[str, Figure]) -> None:
-    """Write `page` into a folder that is being made."""
-    path.write_text(page(markdown, figures), encoding="utf-8")
+def plain(text: str) -> str:
+    """Text of a user's, such as the name of an LLM, that Markdown shows as it is."""
+    return re.sub(r"([\\`*_\[\]<>&|])", r"\\\1", text)
 
 
 def _dressed(tokens: list[Token], figures: Mapping[str, Figure]) -> list[Token]:

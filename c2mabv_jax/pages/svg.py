@@ -20,6 +20,8 @@ from matplotlib.collections import PathCollection
 from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
 
+from c2mabv_jax.plotting.names import fonts
+
 MOST_VALUES = 1500  # of one figure; more would make the page heavy
 _DPI = 72  # an SVG's unit is a point
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
@@ -42,13 +44,13 @@ def svg(figure: Figure, title: str) -> str:
       title: what it shows, for people who cannot see it.
     """
     figure.set_dpi(_DPI)
-    for ax in figure.axes:
-        if ax.images:  # numbers written on a heat map are in the colour that its cells ask for
-            for text in ax.texts:
-                text.set_gid(_KEPT)
+    # Numbers written on a heat map are in the colour that its cells ask for.
+    written = [text for ax in figure.axes if ax.images for text in ax.texts]
+    for index, text in enumerate(written):
+        text.set_gid(f"{_KEPT}-{index}")
     stream = io.StringIO()
     prefix = f"f{zlib.crc32(title.encode()):08x}"
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix}), fonts():
         figure.savefig(stream, format="svg", metadata={"Date": None}, transparent=True)
     # Afterwards: drawing lays the panels out.
     values = _thinned([value for ax in figure.axes for value in _values(ax)])
