@@ -10,10 +10,11 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from opened_report import opens_alone
 from scipy import stats
 from scipy.optimize import linprog
 
-from c2mabv_jax import ProblemError, advice, environments, simulate
+from c2mabv_jax import ProblemError, advice, environments, files, simulate
 from c2mabv_jax.advice.study import _from_where_on, default_size, pose
 from c2mabv_jax.cli import run_command
 from c2mabv_jax.policies import C2MABV
@@ -300,6 +301,9 @@ def test_command_on_a_long_log(log, tmp_path, capsys):
     assert "Set a budget of" in text and "long format" in text
     names = {path.name for path in out.iterdir()}
     assert {"advice.csv", "quality_cost.png", "learning.png", "usage.png"} <= names
+    shown = opens_alone(out / "report.html")
+    assert shown.count("<svg") == 3 and "Set a budget of" in shown
+    assert "report.html" in files.read_marker(out).made
     with open(out / "advice.csv", newline="") as stream:
         found = list(csv.DictReader(stream))
     assert sum(row["kind"] == "c2mabv" for row in found) == 3 * 4

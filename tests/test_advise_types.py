@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from opened_report import opens_alone
 from scipy import stats
 
 from c2mabv_jax import environments, simulate
@@ -106,6 +107,8 @@ def test_the_command_writes_advice(tmp_path, capsys):
     text = (out / "advice.md").read_text()
     for part in ("Types pay", "rows not seen", "## Who asks what", "types.png", "type1"):
         assert part in text
+    shown = opens_alone(out / "report.html")
+    assert shown.count("<svg") == 1 and "Who asks what" in shown
     with open(out / "advice.csv") as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 4 and {row["policy"] for row in rows} == {"c2mabv", "c2mabv-types"}

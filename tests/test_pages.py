@@ -27,6 +27,10 @@ See [the table](#the-table) by `c2mabv run`.
 ![Regret and picks](figures/one.png)
 
 ![Again, "quoted" & <i>](two.png)
+
+An ![eye](http://elsewhere/eye.png) that watches.
+
+![another](http://elsewhere/other.png)
 """
 
 

@@ -1,4 +1,4 @@
-"""Advice in plain words: advice.md, advice.csv, summary.json and the figures."""
+"""Advice in plain words: advice.md, report.html, advice.csv, summary.json and the figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from c2mabv_jax import files
+from c2mabv_jax import files, pages
 from c2mabv_jax.advice.pictures import late_share, pictures
 from c2mabv_jax.advice.recommend import Recommendation
 from c2mabv_jax.advice.study import TOLERANCE, Run, Study
@@ -31,22 +31,25 @@ _MOST_SETS = 2000  # rows of the CSV
 
 
 def write_advice(study: Study, advice: Recommendation, folder: Path, command: str) -> None:
-    """Write advice.md, advice.csv, summary.json and figures (PNG, PDF) into `folder`."""
+    """Write the files of `contents` into `folder`."""
     files.add(folder, contents(study, advice, command), "advise", "folder")
 
 
 def contents(study: Study, advice: Recommendation, command: str) -> dict[str, bytes]:
     """The files of an advice, by name."""
     drawn: dict[str, bytes] = {}
-    for name, drawing in pictures(study, advice).items():
+    figures = pictures(study, advice)
+    for name, drawing in figures.items():
         drawn |= style.rendered(drawing, name)
+    text = words(study, advice, command)
     table = io.StringIO(newline="")
     writer = csv.DictWriter(table, COLUMNS, restval="")
     writer.writeheader()
     writer.writerows(rows(study))
     summary = {"command": command, "recommended": configuration(study, advice), **provenance()}
     return {
-        "advice.md": words(study, advice, command).encode(),
+        "advice.md": text.encode(),
+        "report.html": pages.page(text, figures).encode(),
         "advice.csv": table.getvalue().encode(),
         "summary.json": (json.dumps(summary, indent=2) + "\n").encode(),
         **drawn,
@@ -176,7 +179,8 @@ def quality(value: float, interval: Sequence[float] | None = None) -> str:
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
     """A Markdown table; the first column to the left, the others to the right."""
     rule = [":--", *("--:" for _ in head[1:])]
-    return ["| " + " | ".join(line) + " |" for line in (head, rule, *lines)] + [""]
+    cells = ([cell.replace("|", "\\|") for cell in line] for line in (head, rule, *lines))
+    return ["| " + " | ".join(line) + " |" for line in cells] + [""]
 
 
 def words(study: Study, advice: Recommendation, command: str) -> str:
@@ -253,7 +257,12 @@ def in_short(study: Study, advice: Recommendation) -> list[str]:
             f"- No budget tried reaches {100 * advice.target:.0f} % of the best quality; this one "
             "comes nearest. Try larger budgets, more queries or a lower --target."
         )
-    return [*lines, "", "![quality against cost](quality_cost.png)", ""]
+    return [
+        *lines,
+        "",
+        "![Quality against cost: sets, single LLMs, oracle, C2MAB-V](quality_cost.png)",
+        "",
+    ]
 
 
 def quality_step(run: Run, bend: Run) -> str:
@@ -334,7 +343,7 @@ def by_budget(study: Study, advice: Recommendation) -> list[str]:
         "would have to be known beforehand.",
         "",
         *table(head, lines),
-        "![learning](learning.png)",
+        "![Quality and cost so far against queries, at the recommended budget](learning.png)",
         "",
     ]
 
@@ -369,7 +378,7 @@ def used_when(study: Study, advice: Recommendation) -> list[str]:
         f"interval that {study.log.num_rows:,} queries leave.",
         "",
         *table(head, lines),
-        "![usage](usage.png)",
+        "![Share of queries that ask each LLM, over time and by budget](usage.png)",
         "",
     ]
 

@@ -1,4 +1,4 @@
-"""Advice about types of query in plain words: advice.md, advice.csv, summary.json, the figure."""
+"""Advice about types of query in plain words: the files of `advice.report`, with one figure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from c2mabv_jax import pages
 from c2mabv_jax.advice.report import money, table
 from c2mabv_jax.advice.typed import APART, FOLDS, Interval, TypedStudy
 from c2mabv_jax.plotting import style
@@ -30,6 +31,7 @@ def contents(study: TypedStudy, target: float, command: str) -> dict[str, bytes]
     writer.writeheader()
     writer.writerows(lines)
     index = study.recommended(target)
+    said, drawing = words(study, target, command), picture(study, target)
     summary = {
         "command": command,
         "types_pay": study.pays,
@@ -45,10 +47,11 @@ def contents(study: TypedStudy, target: float, command: str) -> dict[str, bytes]
         **provenance(),
     }
     return {
-        "advice.md": words(study, target, command).encode(),
+        "advice.md": said.encode(),
         "advice.csv": text.getvalue().encode(),
         "summary.json": (json.dumps(summary, indent=2) + "\n").encode(),
-        **style.rendered(picture(study, target), "types"),
+        **style.rendered(drawing, "types"),
+        "report.html": pages.page(said, {"types": drawing}).encode(),
     }
 
 
@@ -169,7 +172,7 @@ def words(study: TypedStudy, target: float, command: str) -> str:
         "",
         f"## Who asks what at {money(float(study.budgets[index]))} {unit}",
         "",
-        "![two fronts and the allocation](types.png)",
+        "![Quality against cost with and without the types, and which type asks what](types.png)",
         "",
         *table(
             ("type", "rows", "queries", "money", "LLMs asked", "LLMs that the log knows best"),

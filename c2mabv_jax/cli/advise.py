@@ -76,7 +76,7 @@ def advise(
         bool, typer.Option("--force", help="Replace a former result in --out.")
     ] = False,
 ) -> None:
-    """Replay the log under C2MAB-V over budgets; write advice.md, advice.csv and figures."""
+    """Replay the log under C2MAB-V over budgets; write a report, advice.csv and figures."""
     target_folder = folder.choose(out, "results/advise", force)
     if not 0 < target <= 1:
         raise ProblemError(f"--target = {target}: give a share in (0, 1]")
@@ -99,7 +99,9 @@ def advise(
         with folder.reserved(target_folder, "advise") as publish:
             written = publish(typed_report.contents(both, target, command))
         print(typed_report.printed(both, target))
-        print(f"\nWritten to {written}: advice.md, advice.csv, summary.json, types.png.")
+        print(
+            f"\nWritten to {written}: report.html, advice.md, advice.csv, summary.json, types.png."
+        )
         return
     done = advice.study(
         world,
@@ -116,7 +118,7 @@ def advise(
     with folder.reserved(target_folder, "advise") as publish:
         written = publish(contents(done, recommended, command))
     print(printed(done, recommended))
-    files = "advice.md, advice.csv, quality_cost.png, learning.png, usage.png"
+    files = "report.html, advice.md, advice.csv, quality_cost.png, learning.png, usage.png"
     print(f"\nWritten to {written}: {files}.")
     again = ["c2mabv", "run", *read.arguments(), "--reward-model", reward_model]
     again += billed(done.problem)

@@ -55,11 +55,14 @@ def _dressed(tokens: list[Token], figures: Mapping[str, Figure]) -> list[Token]:
             heading = tokens[place + 1].content
             token.attrSet("id", anchor(heading))
         image = _only_image(tokens[place + 1]) if token.type == "paragraph_open" else None
-        if image is not None:
-            name = PurePosixPath(str(image.attrs["src"])).stem
+        name = "" if image is None else PurePosixPath(str(image.attrs["src"])).stem
+        if image is not None and name in figures:
             dressed.append(_html(_drawn(figures[name], image.content)))
             tokens[place + 1].children, tokens[place + 1].content = [], ""
             token.hidden = tokens[place + 2].hidden = True
+        for child in token.children or []:
+            if child.type == "image":  # not one of the figures: its words, and nothing to load
+                child.type = "text"
         if token.type == "table_open":
             name = html.escape(f"Table: {heading}", quote=True)
             dressed.append(
