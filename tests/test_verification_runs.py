@@ -12,10 +12,12 @@ import math
 
 import numpy as np
 import pytest
+from opened_report import opens_alone
 from reference import loop as reference
 from reference.dynamic import expectations
 from scipy.optimize import linprog
 
+from c2mabv_jax import files
 from c2mabv_jax.cli import run_command
 from c2mabv_jax.policies.c2mabv import C2MABV
 from c2mabv_jax.simulation import simulate
@@ -195,6 +197,9 @@ def test_command_writes_a_report(tmp_path, capsys):
     assert "| [coverage-exact](#coverage-exact) | holds |" in text
     assert (out / "figures" / "coverage.png").stat().st_size > 5000
     assert "(figures/coverage.png)" in text
+    shown = opens_alone(out / "report.html")
+    assert shown.count("<svg") == 1 and "2 of 2 claims hold" in shown
+    assert "report.html" in files.read_marker(out).made
     # A former report gives way only when asked, and nothing else is left beside it.
     assert run_verify("--preset", "tiny", "--only", "rounding-law", "--out", out) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report", "spec.toml"]

@@ -44,7 +44,7 @@ def verify(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> int:
-    """Test every claim; write report.md, report.json and figures.
+    """Test every claim; write report.html, report.md, report.json and figures.
 
     Exit status 0 if no claim is contradicted and every negative control is caught, else 1;
     2 on bad input. Everything is written beside --out and renamed at the end.
@@ -78,7 +78,9 @@ def verify(
             found = run_verification(chosen, step=step, progress=progress)
         written = publish(reports.contents(found))
     typer.echo(summary(found))
-    typer.echo(f"Written to {written}: report.md, report.json, figures/ (PNG and PDF).")
+    typer.echo(
+        f"Written to {written}: report.html, report.md, report.json, figures/ (PNG and PDF)."
+    )
     return found.status
 
 

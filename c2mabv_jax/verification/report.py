@@ -1,4 +1,4 @@
-"""The report: report.json for machines, report.md for people, figures."""
+"""The report: report.json for machines, report.md and report.html for people, figures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from c2mabv_jax import pages
 from c2mabv_jax.plotting import style
 from c2mabv_jax.results.dataset import provenance
 from c2mabv_jax.verification.claim import Finding, Outcome, Verdict
@@ -24,16 +25,17 @@ CAPTIONS = {
 
 
 def contents(report: Report) -> dict[str, bytes]:
-    """The files of a report, by path: report.json, report.md, summary.json and figures/."""
+    """The files of a report, by path: the reports, summary.json and figures/."""
     drawn = figures(report)
-    table = as_table(report)
+    table, text = as_table(report), as_markdown(report, list(drawn))
     files = {
         "report.json": _json(table),
-        "report.md": as_markdown(report, list(drawn)).encode(),
+        "report.md": text.encode(),
         "summary.json": _json({key: table[key] for key in SUMMARY}),
     }
     for name, drawing in drawn.items():
         files |= style.rendered(drawing, f"figures/{name}")
+    files["report.html"] = pages.page(text, drawn).encode()
     return files
 
 
@@ -152,7 +154,7 @@ def as_markdown(report: Report, drawn: list[str]) -> str:
     if drawn:
         lines += ["", "## Figures"]
     for name in drawn:
-        lines += ["", f"![{name}](figures/{name}.png)", "", CAPTIONS[name]]
+        lines += ["", f"![{CAPTIONS[name]}](figures/{name}.png)"]
     for verdict in report.verdicts:
         lines += ["", *_section(verdict)]
     return "\n".join(lines) + "\n"
