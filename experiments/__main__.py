@@ -30,8 +30,9 @@ EXPERIMENTS = {
     "service": "a day of a live service by the selector, against `simulate`",
     "drift": "LLMs that change, join or leave; windows and discounts",
     "mutations": "one-line mistakes in the package, and who notices them (not part of all)",
+    "gpu": "the plain path on an accelerator: right numbers, rounds a second (not part of all)",
 }
-APART = ("mutations",)  # hours, and no result of the package: by name alone
+APART = ("mutations", "gpu")  # hours, or another machine: by name alone
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -165,7 +165,13 @@ def remember(node, past):
     if isinstance(node, Estimates):
         totals = [whole(reward), whole(cost)]
         squares = totals if node.reward_square is not None else [None, None]
-        return Estimates(jnp.asarray(count, jnp.int32), *totals, None, *squares)
+        return node._replace(
+            count=jnp.asarray(count, jnp.int32),
+            reward=totals[0],
+            cost=totals[1],
+            reward_square=squares[0],
+            cost_square=squares[1],
+        )
     if hasattr(node, "_fields"):
         parts = {name: remember(getattr(node, name), past) for name in node._fields}
         if "round" in parts:

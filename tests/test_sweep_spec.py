@@ -194,7 +194,7 @@ def test_files_that_are_no_sweep_files(command, tmp_path):
         (b"num_seeds = ", "not TOML"),
         (b"\xff\xfe", "not UTF-8"),
         (b"a = 1\na = 2", "not TOML"),
-        (b"x = " + b"[" * 5000 + b"]" * 5000, "not TOML"),
+        (b"x = " + b"[" * 5000 + b"]" * 5000, "nested"),
         (b"#" * (1 << 20) + b"#", "larger than"),
         (toml(BASE).replace("[[policy]]", "[policy]").encode(), "write [[policy]]"),
     ]:

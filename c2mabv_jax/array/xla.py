@@ -25,8 +25,8 @@ def compiler_options() -> dict[str, Any] | None:
 
 
 # Where a loop costs more than this many numbers of a light policy, the compiler shares it out over
-# threads, and then it cannot be part of one function: 24 arms of 64 runs.
-LARGEST_LOOP = 1536
+# threads, and then it cannot be part of one function: 16 arms of 64 runs.
+LARGEST_LOOP = 1024
 _within = threading.local()  # set while a function is traced that is compiled as one
 
 

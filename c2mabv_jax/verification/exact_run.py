@@ -124,9 +124,9 @@ def _solve(
     return [(share, s) for share, s in found if share > EQUAL]
 
 
-def _preferred(point: tuple[float, float, Set]) -> Set:
-    """Of sets of equal worth the one of lower index, as `relaxation.solve_lp` has it."""
-    return point[2]
+def _preferred(point: tuple[float, float, Set]) -> tuple[float, Set]:
+    """Of sets of equal worth the cheapest, then that of lower index: `relaxation.solve_lp`'s."""
+    return round(point[1], 12), point[2]
 
 
 def _multilinear(upper: Sequence[float], mixture: list[tuple[float, Set]]) -> float:
