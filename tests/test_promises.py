@@ -12,7 +12,7 @@ from c2mabv_jax.advice.study import _summary
 from c2mabv_jax.array import streams
 from c2mabv_jax.array.sums import Sum
 from c2mabv_jax.confidence import Bounds
-from c2mabv_jax.engine.round import round_keys
+from c2mabv_jax.engine.round import 
 from c2mabv_jax.environments.laws import Bernoulli
 from c2mabv_jax.policies import (
     Conservative,
@@ -208,6 +208,6 @@ def test_sure_failures_and_the_last_number_of_the_grid():
 
 
 def test_world_and_policy_have_numbers_of_their_own():
-    world, policy = round_keys(streams.run_keys(KEY, jnp.arange(3)), jnp.int32(4))
-    apart = streams.uniforms(world, 8) != streams.uniforms(policy, 8)
+    key = streams.fold_in(streams.run_keys(KEY, jnp.arange(3)), jnp.int32(4))
+    apart = jnp.concatenate(streams.of_arms(key, 4)) != streams.uniforms(key, 8)
     assert apart.all()
