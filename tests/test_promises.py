@@ -12,7 +12,6 @@ from c2mabv_jax.advice.study import _summary
 from c2mabv_jax.array import streams
 from c2mabv_jax.array.sums import Sum
 from c2mabv_jax.confidence import Bounds
-from c2mabv_jax.engine.round import 
 from c2mabv_jax.environments.laws import Bernoulli
 from c2mabv_jax.policies import (
     Conservative,
