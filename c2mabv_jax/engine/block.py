@@ -178,7 +178,21 @@ def as_one(point: Point, seeds: Array) -> bool:
     """Whether a block is small enough, and its policy light enough, for one function."""
     small = point.problem.num_arms * seeds.size <= LARGEST_LOOP
     structure = jax.tree.structure(point)
-    return jax.default_backend() == "cpu" and small and structure not in _too_heavy
+    return (
+        jax.default_backend() == "cpu" and small and _tried(point) and structure not in _too_heavy
+    )
+
+
+def _tried(point: Point) -> bool:
+    """Whether policy and world are of kinds that were tried; the compiler may abort on others."""
+    policy = point.policy
+    parts = (policy, getattr(policy, "local", policy), point.environment)
+    ours = all(type(part).__module__.startswith(_OURS) for part in parts)
+    typed = policy.typed or getattr(point.environment, "num_types", None) is not None
+    return ours and not typed
+
+
+_OURS = ("c2mabv_jax.policies.", "c2mabv_jax.environments.")
 
 
 _too_heavy: set[Any] = set()
