@@ -297,7 +297,9 @@ def test_explore_then_commit_has_its_closed_form():
     regret = (mu[0] - mu[1]) * chosen(selected)[:, 1].sum(0)
     first, second = (scipy.stats.binom(m, p) for p in mu)
     k = np.arange(m + 1)
-    wrong = (second.pmf(k) * first.cdf(k - 1)).sum()  # ties go to the first arm, the better one
+    # Ties go to the arm that looks cheaper (equal costs here), then to the first, the better one.
+    cheaper = (1 - (scipy.stats.binom(m, 0.5).pmf(k) ** 2).sum()) / 2
+    wrong = (second.pmf(k) * (first.cdf(k - 1) + cheaper * first.pmf(k))).sum()
     want = (mu[0] - mu[1]) * (m + (horizon - 2 * m) * wrong)
     assert abs(regret.mean() - want) < Z * regret.std() / np.sqrt(lanes)
 
