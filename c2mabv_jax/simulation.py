@@ -181,7 +181,7 @@ def accounting_for(
     table = None
     if environment.num_types is not None:  # rewards add up, so pulls by type tell
         return Accounting("counts", coverage, marginals, environment.num_types), None
-    if getattr(environment, "changes", False):  # means move, so counts do not tell
+    if environment.changes:  # means move, so counts do not tell
         known = problem.reward_model == "SUC" or not environment.dependent
         expected = "formula" if known else "none"
     elif problem.reward_model == "SUC":

@@ -13,8 +13,11 @@ import dataclasses
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
+from jax import Array
 
 T = TypeVar("T", bound=type)
+N = TypeVar("N")
 
 
 def register_dataclass(cls: T) -> T:
@@ -42,3 +45,8 @@ def register_dataclass(cls: T) -> T:
         lambda node: (children(node), structure(node)),
     )
     return cls
+
+
+def where(which: Array, new: N, old: N) -> N:
+    """`jnp.where` on every leaf of two nodes of one structure."""
+    return jax.tree.map(lambda a, b: jnp.where(which, a, b), new, old)

@@ -38,8 +38,12 @@ def apart(function: Callable[..., Any], *arguments: Any) -> Any:
     """
     if not getattr(_within, "one", False):
         return function(*arguments)
-    result = jax.jit(function, inline=False)(*arguments)
-    return set_xla_metadata(result, xla_cpu_small_call="true", inlineable="false")
+    return _called(function, *arguments)
+
+
+def stored(value: Array) -> Array:
+    """The same array, stored where it is made; see `apart`."""
+    return apart(lambda x: x, value)
 
 
 def pair_apart(
@@ -68,11 +72,15 @@ def as_one_function(function: Callable[..., Any]) -> Callable[..., Any]:
     def tagged(*arguments: Any) -> Any:
         _within.one = True
         try:
-            result = jax.jit(function, inline=False)(*arguments)
+            return _called(function, *arguments)
         finally:
             _within.one = False
-        leaves, structure = jax.tree.flatten(result)
-        leaves[0] = set_xla_metadata(leaves[0], xla_cpu_small_call="true", inlineable="false")
-        return jax.tree.unflatten(structure, leaves)
 
     return tagged
+
+
+def _called(function: Callable[..., Any], *arguments: Any) -> Any:
+    """A call that stays one, tagged as small: one tagged result is enough."""
+    leaves, structure = jax.tree.flatten(jax.jit(function, inline=False)(*arguments))
+    leaves[0] = set_xla_metadata(leaves[0], xla_cpu_small_call="true", inlineable="false")
+    return jax.tree.unflatten(structure, leaves)

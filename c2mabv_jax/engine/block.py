@@ -174,6 +174,10 @@ def program(accounting: Accounting, one: bool) -> Callable[..., Tally]:
     return as_one_function(play) if one else play
 
 
+_OURS = ("c2mabv_jax.policies.", "c2mabv_jax.environments.")
+_too_heavy: set[Any] = set()  # structures of which the compiler could not make one function
+
+
 def as_one(point: Point, seeds: Array) -> bool:
     """Whether a block is small enough, and its policy light enough, for one function."""
     small = point.problem.num_arms * seeds.size <= LARGEST_LOOP
@@ -188,14 +192,8 @@ def _tried(point: Point) -> bool:
     policy = point.policy
     parts = (policy, getattr(policy, "local", policy), point.environment)
     ours = all(type(part).__module__.startswith(_OURS) for part in parts)
-    typed = policy.typed or getattr(point.environment, "num_types", None) is not None
-    return ours and not typed
-
-
-_OURS = ("c2mabv_jax.policies.", "c2mabv_jax.environments.")
-
-
-_too_heavy: set[Any] = set()
+    plain = ours and not policy.heavy and not policy.typed
+    return plain and point.environment.num_types is None
 
 
 def or_in_pieces(run: Callable[[bool], Any], point: Point, seeds: Array) -> Any:

@@ -125,8 +125,9 @@ def serve(
     billed = observed if problem.billing == "queried" else selected
     # What was not asked is set to 0 here, once, for all who add up. Laws keep to [0, 1], and of a
     # log's few dear answers all is learned, so nothing is refused:
-    answered = apart(lambda asked, x: jnp.where(asked, x, 0), selected, outcome.reward)
-    charged = apart(lambda asked, x: jnp.where(asked, x, 0), billed, outcome.cost)
+    only = lambda mask, x: jnp.where(mask, x, 0)  # noqa: E731
+    answered = apart(only, selected, outcome.reward)
+    charged = apart(only, billed, outcome.cost)
     feedback = Feedback(answered, charged, observed, billed, refused=0)
     return feedback, model.of_set(answered, selected), total(charged)
 
@@ -234,7 +235,7 @@ def play(
 ) -> tuple[State, Tally]:
     """Round t of a batch of runs: state and tally after it."""
     truth, available = environment, None
-    changes = getattr(environment, "changes", False)
+    changes = environment.changes
     if changes:
         truth, available = environment.at(t), environment.available(t)
         available = lift(available, key.ndim + 1)

@@ -47,10 +47,12 @@ class Environment(abc.ABC):
       names: the LLMs, static.
       cost_scale: money per unit of scaled cost, static.
       cost_unit: unit of that money, such as "USD/query", or "1"; static.
+      changes: whether the truth moves from round to round; then there are `at` and `available`.
       types: names of the types of query, static; None where queries have no type. With types
         an environment also has what `typed.TypedEnvironment` says.
     """
 
+    changes = False
     mean_reward: Any
     mean_cost: Any
     names: tuple[str, ...]

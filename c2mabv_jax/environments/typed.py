@@ -180,7 +180,7 @@ def by_type(
         if len(kinds) > 1:
             raise ProblemError(f"worlds: their {field} differ; give the same in every world")
     for g, world in enumerate(worlds):
-        if getattr(world, "changes", False) or world.num_types is not None:
+        if world.changes or world.num_types is not None:
             raise ProblemError(
                 f"worlds[{g}]: {type(world).__name__}; give a plain world, which neither changes "
                 "nor has types"

@@ -93,9 +93,12 @@ class Policy(ABC):
     Attributes:
       typed: whether `select` also takes `context`, the type of the query to come (int32
         `[...]`, from 0). Such a policy plays only where queries have types.
+      heavy: whether a round draws so much that the CPU's compiler would share it out over
+        threads; blocks of such a policy are not made one function.
     """
 
     typed = False
+    heavy = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from c2mabv_jax.array.xla import apart
+from c2mabv_jax.array.xla import stored
 from c2mabv_jax.confidence import RADII, Bounds, Radius
 from c2mabv_jax.errors import ProblemError, is_traced
-from c2mabv_jax.policies import local_server, scheduling_cloud
+from c2mabv_jax.policies import delta, local_server, scheduling_cloud
 from c2mabv_jax.policies.base import Decision, Evidence, Feedback, Policy, register
 from c2mabv_jax.policies.estimates import Estimates, empty, observe
 from c2mabv_jax.policies.forgetting import Discounted, Windowed
@@ -38,10 +38,6 @@ class C2MABVState(NamedTuple):
     round: Array
     estimates: Any
     edges: local_server.Edges
-
-
-def _as_is(x):
-    return x
 
 
 @register
@@ -101,17 +97,11 @@ class C2MABV(Policy):
             value = getattr(self, field)
             if not is_traced(value) and not (np.isfinite(float(value)) and float(value) >= 0):
                 raise ProblemError(f"{field} = {value!r}: give a finite number, 0 or more")
-        if isinstance(self.delta, str):
-            if self.delta != "1/T":
-                raise ProblemError(f"delta = {self.delta!r}: give a number in (0, 1) or '1/T'")
-        elif not is_traced(self.delta) and not 0 < float(self.delta) < 1:
-            raise ProblemError(f"delta = {self.delta!r}: give a number in (0, 1) or '1/T'")
+        delta.check(self.delta)
 
     def at_horizon(self, horizon: Any) -> C2MABV:
         """The policy with delta = "1/T" made a number; itself otherwise."""
-        if isinstance(self.delta, str):
-            return dataclasses.replace(self, delta=1.0 / horizon)
-        return self
+        return delta.at_horizon(self, horizon)
 
     def init(self, problem: Problem) -> C2MABVState:
         """State before the first round."""
@@ -138,7 +128,7 @@ class C2MABV(Policy):
     ) -> Decision:
         """Local server: bounds and relaxed solution; `selected` is still empty."""
         bound = local_server.of_available(self.bounds(problem, state), available)
-        bound = Bounds(*(apart(_as_is, x) for x in bound))
+        bound = Bounds(*map(stored, bound))
         solution, edges = local_server.relax(problem, bound, state.edges, self.solver)
         return Decision(
             selected=jnp.zeros(solution.marginals.shape, bool),
@@ -158,8 +148,7 @@ class C2MABV(Policy):
 
     def bounds(self, problem: Problem, state: C2MABVState):
         """The confidence bounds `[K, ...]` for the round to come."""
-        if isinstance(self.delta, str):
-            raise ProblemError("delta = '1/T' needs a horizon: call policy.at_horizon(T) first")
+        level = delta.number(self)
         t = state.round
         if self.window is not None:
             t = jnp.minimum(t, self.window)
@@ -171,7 +160,7 @@ class C2MABV(Policy):
             t,
             self.alpha_reward,
             self.alpha_cost,
-            self.delta,
+            level,
             self.radius,
         )
 

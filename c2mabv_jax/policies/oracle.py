@@ -49,19 +49,12 @@ class Oracle(Policy):
         """One of the two sets; the marginals are z* of the optimum."""
         del available  # the set is the set; who is away does not answer
         first, second = (spread(jnp.asarray(s, bool), state) for s in (self.first, self.second))
-        dtype = jnp.result_type(float)
-        share = jnp.broadcast_to(jnp.asarray(self.share, dtype), state.shape)
-        uniform = streams.uniforms(key, 1, dtype)[0]
-        chosen = uniform < share
-        order = None
-        if self.order is not None and problem.cascading:
-            other = self.order if self.second_order is None else self.second_order
-            order = jnp.where(chosen, spread(self.order, state), spread(other, state))
-        return Decision(
-            selected=jnp.where(chosen, first, second),
-            marginals=jnp.where(first, share, 0) + jnp.where(second, 1 - share, 0),
-            priority=order,
-        )
+        decision, chosen = one_of_two(first, second, self.share, state, key)
+        if self.order is None or not problem.cascading:
+            return decision
+        other = self.order if self.second_order is None else self.second_order
+        order = jnp.where(chosen, spread(self.order, state), spread(other, state))
+        return decision._replace(priority=order)
 
     def update(
         self, problem: Problem, state: Array, decision: Decision, feedback: Feedback
@@ -69,3 +62,14 @@ class Oracle(Policy):
         """Nothing is learned."""
         del problem, decision, feedback
         return state + 1
+
+
+def one_of_two(
+    first: Array, second: Array, share: Any, state: Array, key: Array
+) -> tuple[Decision, Array]:
+    """The set `first` with probability `share`, else `second`, and whether it was the first."""
+    dtype = jnp.result_type(float)
+    share = jnp.broadcast_to(jnp.asarray(share, dtype), state.shape)
+    chosen = streams.uniforms(key, 1, dtype)[0] < share
+    marginals = jnp.where(first, share, 0) + jnp.where(second, 1 - share, 0)
+    return Decision(jnp.where(chosen, first, second), marginals), chosen

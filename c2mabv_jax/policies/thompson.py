@@ -45,6 +45,11 @@ class ThompsonSampling(Policy):
     def __post_init__(self) -> None:
         common.choose_from("choice", self.choice, ("budget", "top", "ratio"))
 
+    @property
+    def heavy(self) -> bool:  # type: ignore[override]
+        """Two posteriors are; that of rewards alone is not."""
+        return self.choice != "top"
+
     def init(self, problem: Problem) -> common.Learned:
         """State before the first round: uniform priors."""
         return common.start(problem, lp=self.choice == "budget")
@@ -85,10 +90,13 @@ class ThompsonSampling(Policy):
     ) -> common.Learned:
         """Count the outcomes, made binary by the coins of the round."""
         edges, coins = decision.memo
-        for_reward, for_cost = coins[: problem.num_arms], coins[problem.num_arms :]
-        dtype = feedback.reward.dtype
-        binary = feedback._replace(
-            reward=(for_reward < feedback.reward).astype(dtype),
-            cost=(for_cost < feedback.cost).astype(dtype),
-        )
-        return common.learn(state, decision._replace(memo=edges), binary)
+        return common.learn(state, decision._replace(memo=edges), binary(feedback, coins))
+
+
+def binary(feedback: Feedback, coins: Array) -> Feedback:
+    """Outcomes made 0 or 1 with their own probability; `coins` `[2 K, ...]`, rewards' first."""
+    num_arms, dtype = len(feedback.reward), feedback.reward.dtype
+    return feedback._replace(
+        reward=(coins[:num_arms] < feedback.reward).astype(dtype),
+        cost=(coins[num_arms:] < feedback.cost).astype(dtype),
+    )

@@ -18,7 +18,7 @@ from jax import Array
 from c2mabv_jax.array.arms import arm_index
 from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.errors import ProblemError, is_traced, one_of
-from c2mabv_jax.policies import common, local_server, scheduling_cloud
+from c2mabv_jax.policies import common, delta, local_server, scheduling_cloud
 from c2mabv_jax.policies.base import Decision, Evidence, Feedback, Policy, register
 from c2mabv_jax.policies.estimates import Estimates, empty, observe
 from c2mabv_jax.problem import Problem
@@ -120,16 +120,11 @@ class TypedC2MABV(TypedPolicy):
             common.check(field, getattr(self, field))
         one_of("radius", self.radius, ("hoeffding", "anytime", "ucb1", "kl"))
         one_of("budget", self.budget, ("common", "split"))
-        if isinstance(self.delta, str):
-            one_of("delta", self.delta, ("1/T",))
-        elif not is_traced(self.delta) and not 0 < float(self.delta) < 1:
-            raise ProblemError(f"delta = {self.delta!r}: give a number in (0, 1) or '1/T'")
+        delta.check(self.delta)
 
     def at_horizon(self, horizon: Any) -> TypedC2MABV:
         """The policy with delta = "1/T" made a number; itself otherwise."""
-        if isinstance(self.delta, str):
-            return dataclasses.replace(self, delta=1.0 / horizon)
-        return self
+        return delta.at_horizon(self, horizon)
 
     def select(
         self,
@@ -157,11 +152,9 @@ class TypedC2MABV(TypedPolicy):
 
     def bounds(self, problem: Problem, state: TypedState) -> Bounds:
         """Confidence bounds of every type and LLM, `[G K, ...]`."""
-        if isinstance(self.delta, str):
-            raise ProblemError("delta = '1/T' needs a horizon: call policy.at_horizon(T) first")
         return local_server.bounds(
             self.flat(problem), state.estimates, state.round, self.alpha_reward,
-            self.alpha_cost, self.delta, self.radius,  # type: ignore[arg-type]
+            self.alpha_cost, delta.number(self), self.radius,  # type: ignore[arg-type]
         )  # fmt: skip
 
 

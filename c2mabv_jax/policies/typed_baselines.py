@@ -11,7 +11,8 @@ from jax import Array
 from c2mabv_jax.array import streams
 from c2mabv_jax.policies import common
 from c2mabv_jax.policies.base import Decision, Evidence, Feedback, Policy, register
-from c2mabv_jax.policies.thompson import ThompsonSampling
+from c2mabv_jax.policies.oracle import one_of_two
+from c2mabv_jax.policies.thompson import ThompsonSampling, binary
 from c2mabv_jax.policies.typed import (
     TypedPolicy,
     TypedState,
@@ -72,13 +73,8 @@ class TypedThompson(TypedPolicy):
     ) -> TypedState:
         """Count the outcomes, made binary by the coins of the round."""
         memo, coins = decision.memo
-        for_reward, for_cost = coins[: problem.num_arms], coins[problem.num_arms :]
-        dtype = feedback.reward.dtype
-        binary = feedback._replace(
-            reward=(for_reward < feedback.reward).astype(dtype),
-            cost=(for_cost < feedback.cost).astype(dtype),
-        )
-        return super().update(problem, state, decision._replace(memo=memo), binary)
+        decision = decision._replace(memo=memo)
+        return super().update(problem, state, decision, binary(feedback, coins))
 
 
 @register
@@ -118,13 +114,7 @@ class TypedOracle(Policy):
             of_type(_spread(jnp.asarray(sets, bool), state), context)
             for sets in (self.first, self.second)
         )
-        dtype = jnp.result_type(float)
-        share = jnp.broadcast_to(jnp.asarray(self.share, dtype), state.shape)
-        uniform = streams.uniforms(key, 1, dtype)[0]
-        return Decision(
-            selected=jnp.where(uniform < share, first, second),
-            marginals=jnp.where(first, share, 0) + jnp.where(second, 1 - share, 0),
-        )
+        return one_of_two(first, second, self.share, state, key)[0]
 
     def update(
         self, problem: Problem, state: Array, decision: Decision, feedback: Feedback

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from c2mabv_jax.array.arms import largest, once, reduce_arms, total
+from c2mabv_jax.array.pytree import where
 
 
 class Vertex(NamedTuple):
@@ -174,8 +175,8 @@ def end_of_long_step(
 
         fits = once(fits, one)
         second_leaves = once(wrong_2 > wrong_1, one)
-        leaving = _choose(second_leaves, second, first)
-        staying = _choose(second_leaves, first, second)
+        leaving = where(second_leaves, second, first)
+        staying = where(second_leaves, first, second)
         to_one = once(jnp.where(second_leaves, beyond_2, beyond_1) > 0, one)
         turn = leaving.size * staying.cost - leaving.cost * staying.size
         rate = sizes * staying.cost - all_costs * staying.size
@@ -190,12 +191,12 @@ def end_of_long_step(
 
         move = ~search.done & ~fits & ~stuck
         swapped = staying.size == 0
-        new_first = _choose(swapped, entering, staying)
-        new_second = _choose(swapped, staying, entering)
+        new_first = where(swapped, entering, staying)
+        new_second = where(swapped, staying, entering)
         moved = jnp.where(rows == leaving.row, to_one, high) & (rows != entering.row)
         return _Search(
-            first=_choose(move, new_first, first),
-            second=_choose(move, new_second, second),
+            first=where(move, new_first, first),
+            second=where(move, new_second, second),
             high=jnp.where(move, moved, high)[:num_arms],
             done=search.done | fits | stuck,
             infeasible=search.infeasible | (~search.done & ~fits & stuck),
@@ -238,7 +239,3 @@ def end_of_long_step(
 def _padded(mask: Array, rows: Array) -> Array:
     extra = jnp.zeros((len(rows) - len(mask), *mask.shape[1:]), bool)
     return jnp.concatenate([mask, extra])
-
-
-def _choose(which: Array, new: Column, old: Column) -> Column:
-    return Column(*(jnp.where(which, a, b) for a, b in zip(new, old, strict=True)))

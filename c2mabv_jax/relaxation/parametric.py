@@ -31,6 +31,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from c2mabv_jax.array.arms import largest, once, reduce_arms, total
+from c2mabv_jax.array.pytree import where
 from c2mabv_jax.relaxation import words
 from c2mabv_jax.relaxation.certificate import (
     INFEASIBLE,
@@ -39,6 +40,7 @@ from c2mabv_jax.relaxation.certificate import (
     Certificate,
     Solution,
 )
+from c2mabv_jax.relaxation.projection import common_shape
 from c2mabv_jax.relaxation.topn import top_n
 
 MAX_STEPS = 64
@@ -76,7 +78,7 @@ def solve_lp(
       >>> solve_lp(w, c, num_selected=1, budget=0.5).marginals.round(3)
       Array([0.4, 0.6, 0. ], dtype=float32)
     """
-    weights, costs, budget = aligned(weights, costs, budget)
+    weights, costs, budget = common_shape(weights, costs, budget)
     dtype, shape = weights.dtype, weights.shape
     eps = jnp.finfo(dtype).eps
     one = jnp.where(budget < 0, 2, 1).astype(dtype)
@@ -105,8 +107,8 @@ def solve_lp(
         what = once(what.astype(dtype), one)
         more = last.number + 1 < MAX_STEPS  # the last step keeps the ends that it has judged
         return _Search(
-            upper=_where(((what == NEW_UPPER) & more) | (what == NEW_BOTH), best, upper),
-            lower=_where(((what == NEW_LOWER) & more) | (what == NEW_BOTH), best, lower),
+            upper=where(((what == NEW_UPPER) & more) | (what == NEW_BOTH), best, upper),
+            lower=where(((what == NEW_LOWER) & more) | (what == NEW_BOTH), best, lower),
             price=price,
             gap=jnp.where(what == NEW_BOTH, 0, height),
             done=(what == KEEP) | (what == NEW_BOTH),
@@ -148,11 +150,11 @@ def solve_lp(
             jnp.all(only), lambda: (search.upper.chosen, search.lower.chosen), canonical
         )
     else:
-        upper = _where(upper.value <= lower.value, lower, upper)
+        upper = where(upper.value <= lower.value, lower, upper)
         sets = _neighbours(upper.chosen, lower.chosen, search.done, cost_of, budget, at_most)
     upper, lower = (end(words.once(chosen, one)) for chosen in sets)
     # An upper end that costs more and is worth no more has no share in the mixture.
-    upper = _where(upper.value <= lower.value, lower, upper)
+    upper = where(upper.value <= lower.value, lower, upper)
     run = upper.cost - lower.cost
     share = (budget - lower.cost) / jnp.where(run > 0, run, 1)
     share = once(jnp.clip(share, 0, 1), one)
@@ -170,24 +172,6 @@ def solve_lp(
         status=status.astype(jnp.int32),
     )
     return Solution(marginals, certificate, jnp.maximum(price, 0), edge)
-
-
-def aligned(weights: Array, costs: Array, budget: ArrayLike) -> tuple[Array, Array, Array]:
-    """Weights and costs `[K, ...]` and budget `[...]` of one shape and type.
-
-    The arm axis comes first; the batch axes behind it broadcast as in NumPy.
-    """
-    weights, costs, budget = jnp.asarray(weights), jnp.asarray(costs), jnp.asarray(budget)
-    dtype = jnp.result_type(weights, costs, jnp.float32)
-    batch = jnp.broadcast_shapes(weights.shape[1:], costs.shape[1:], budget.shape)
-
-    def arms(x: Array) -> Array:
-        padded = x.shape[:1] + (1,) * (len(batch) + 1 - x.ndim) + x.shape[1:]
-        return x.reshape(padded).astype(dtype)
-
-    shape = (jnp.broadcast_shapes(weights.shape[:1], costs.shape[:1])[0], *batch)
-    weights, costs = (jnp.broadcast_to(arms(x), shape) for x in (weights, costs))
-    return weights, costs, jnp.broadcast_to(budget.astype(dtype), batch)
 
 
 def infeasibility(
@@ -270,10 +254,6 @@ def _tied_ends(
     if at_most:  # without them, arms that are worth nothing need not be there
         lower, upper = jnp.where(fills, lower, surely), upper & (surely | maybe)
     return words.pack(upper), words.pack(lower)
-
-
-def _where(which: Array, new: End, old: End) -> End:
-    return End(*(jnp.where(which, a, b) for a, b in zip(new, old, strict=True)))
 
 
 def _neighbours(

@@ -73,13 +73,17 @@ def project(
 def common_shape(
     point: ArrayLike, costs: ArrayLike, budget: ArrayLike
 ) -> tuple[Array, Array, Array]:
-    """Point and costs `[K, ...]`, budget `[...]`, broadcast, in one float dtype."""
+    """Point and costs `[K, ...]`, budget `[...]`, broadcast, in one float dtype.
+
+    The arm axis comes first; the batch axes behind it broadcast as in NumPy.
+    """
     point, costs = jnp.asarray(point), jnp.asarray(costs)
     dtype = jnp.result_type(point, costs, jnp.float32)
     batch = jnp.broadcast_shapes(point.shape[1:], costs.shape[1:], jnp.shape(budget))
 
     def lanes(values: Array) -> Array:
-        spread = values.reshape(values.shape + (1,) * (len(batch) + 1 - values.ndim))
+        missing = (1,) * (len(batch) + 1 - values.ndim)
+        spread = values.reshape(values.shape[:1] + missing + values.shape[1:])
         return jnp.broadcast_to(spread, values.shape[:1] + batch).astype(dtype)
 
     return lanes(point), lanes(costs), jnp.broadcast_to(jnp.asarray(budget, dtype), batch)

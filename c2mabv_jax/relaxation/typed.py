@@ -18,7 +18,7 @@ Arrays are `[G, K, ...]`: types, arms, then whatever batch there is.
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from c2mabv_jax.array.arms import arm_index, largest, once, reduce_arms, total
+from c2mabv_jax.array.pytree import where
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import words
@@ -39,7 +40,6 @@ from c2mabv_jax.relaxation.certificate import (
 from c2mabv_jax.relaxation.parametric import MAX_STEPS, UNBOUNDED, solve_lp
 from c2mabv_jax.relaxation.topn import top_n
 
-T = TypeVar("T")
 NOISE = 4  # times eps and the size of the terms: what rounding makes of a height of 0
 APART = 4  # times that noise: what is farther below the edge than this is certainly not on it
 
@@ -171,10 +171,8 @@ class _Typed:
         """The top N of every type by `scores` `[K, G, ...]`; equal ones by `tie`, then index."""
         if self.num_selected == 1 and len(scores) <= words.LARGEST:
             return self._best_one(scores, tie)
-        if tie is None:
-            chosen = top_n(scores, self.num_selected, positive=self.at_most)
-        else:
-            chosen = _top_n_then(scores, tie, self.num_selected, self.at_most)
+        ties = () if tie is None else (tie,)
+        chosen = top_n(scores, self.num_selected, positive=self.at_most, ties=ties)
         return self.end(words.once(words.pack(chosen), self.one))
 
     def _best_one(self, scores: Array, tie: Array | None) -> End:
@@ -216,7 +214,7 @@ class _Typed:
         else:
             lower = self.best(-self.costs, tie=self.weights)
         slack, none = upper.cost <= self.budget, lower.cost > self.budget
-        upper, lower = _where(none, lower, upper), _where(slack, upper, lower)
+        upper, lower = where(none, lower, upper), where(slack, upper, lower)
         search = self.start(upper, lower, slack | none)
         return search._replace(price=jnp.where(none, UNBOUNDED, search.price))
 
@@ -243,9 +241,9 @@ class _Typed:
             more = now.number + 1 < MAX_STEPS  # the last step keeps the ends that it has judged
             going = ~now.done
             return _Search(
-                upper=_where(going & new_upper & (more | both), best, upper),
-                lower=_where(going & new_lower & (more | both), best, lower),
-                last=_where(going, best, now.last),
+                upper=where(going & new_upper & (more | both), best, upper),
+                lower=where(going & new_lower & (more | both), best, lower),
+                last=where(going, best, now.last),
                 price=jnp.where(going, price, now.price),
                 gap=jnp.where(going, jnp.where(both, 0, above), now.gap),
                 done=now.done | ends,
@@ -260,7 +258,7 @@ class _Typed:
         """The search anew, from the cold ends, where it is not settled."""
         cold = self.cold()
         anew = self.search(cold._replace(done=cold.done | settled))
-        return _where(settled, search, anew)._replace(number=search.number + anew.number)
+        return where(settled, search, anew)._replace(number=search.number + anew.number)
 
     def height(self, best: End, lower: End, price: Array) -> tuple[Array, Array]:
         """Height of a point above the line through `lower`, and what rounding makes of 0."""
@@ -304,7 +302,7 @@ class _Typed:
         """Marginals and certificate of a finished search."""
         # An upper end that costs more and is worth no more has no share in the mixture.
         worse = search.upper.value <= search.lower.value
-        search = search._replace(upper=_where(worse, search.lower, search.upper))
+        search = search._replace(upper=where(worse, search.lower, search.upper))
         in_upper, in_lower = self.neighbours(*self.masks(search), search.done)
         upper, lower = (
             self.end(words.once(words.pack(mask), self.one)) for mask in (in_upper, in_lower)
@@ -375,21 +373,6 @@ def _first(mask: Array) -> Array:
     """The first true entry along the first axis, alone."""
     index = arm_index(mask)
     return index == jnp.where(mask, index, len(mask)).min(axis=0)
-
-
-def _where(which: Array, new: T, old: T) -> T:
-    return jax.tree.map(lambda a, b: jnp.where(which, a, b), new, old)
-
-
-def _top_n_then(scores: Array, tie: Array, num_selected: int, positive: bool) -> Array:
-    """The N largest scores; equal ones by `tie`, then by index."""
-    index = arm_index(scores)
-    ahead = (scores[:, None] == scores) & (
-        (tie[:, None] > tie) | ((tie[:, None] == tie) & (index[:, None] < index))
-    )
-    rank = (ahead | (scores[:, None] > scores)).sum(axis=0)
-    chosen = rank < num_selected
-    return chosen & (scores > 0) if positive else chosen
 
 
 def _one_type(

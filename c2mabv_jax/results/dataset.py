@@ -73,7 +73,7 @@ def to_dataset(
         by_type = of_types(tally.by_type, best, environment, rounds)
         expected, expected_cost = by_type.expected, by_type.expected_cost
         ideal, spent = by_type.ideal, by_type.ideal_cost
-    changes = getattr(environment, "changes", False)
+    changes = environment.changes
     if changes:  # against the optimum of every round; what rests on fixed means is unknown
         ideal = dynamic_optimum(problem, environment, rounds)[:, None]
         expected_cost = np.full_like(cost, np.nan)

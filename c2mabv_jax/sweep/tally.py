@@ -25,7 +25,7 @@ from c2mabv_jax.array import sums
 from c2mabv_jax.array.xla import compiler_options
 from c2mabv_jax.engine import block
 from c2mabv_jax.engine.round import Accounting, Tally, TypeTally
-from c2mabv_jax.results.typed import weighted
+from c2mabv_jax.results import typed
 from c2mabv_jax.simulation import in_scaled_cost
 from c2mabv_jax.sweep.plan import Batch, Plan, Program, Tile
 from c2mabv_jax.theory.typed import money_by_type, typed_optimum
@@ -177,13 +177,7 @@ def _sharded(
         return mapped(leaves, root, seeds, record_at, table)
 
     place = lambda spec: NamedSharding(mesh, spec)  # noqa: E731
-    arguments = (
-        [place(spec) for spec in specs],
-        place(whole),
-        place(lanes),
-        place(whole),
-        place(whole),
-    )
+    arguments = ([place(s) for s in specs], *map(place, (whole, lanes, whole, whole)))
     return jax.jit(on_all, in_shardings=arguments, compiler_options=compiler_options())
 
 
@@ -256,10 +250,10 @@ def by_type(
     met, pulls = np.asarray(tally.rounds)[:, :, None], np.asarray(tally.pulls)
     stacked = lambda values: np.stack(list(values))[own].transpose(1, 2, 0)  # noqa: E731
     return (
-        weighted(pulls, stacked(mu for mu, _, _ in means)),
-        weighted(pulls, stacked(c for _, c, _ in means)),
+        typed.weighted(pulls, stacked(mu for mu, _, _ in means)),
+        typed.weighted(pulls, stacked(c for _, c, _ in means)),
         {
-            "ideal": weighted(met, stacked(b.value_by_type[:, None] for b in best)),
-            "ideal_cost": weighted(met, stacked(b.cost_by_type[:, None] for b in best)),
+            "ideal": typed.weighted(met, stacked(b.value_by_type[:, None] for b in best)),
+            "ideal_cost": typed.weighted(met, stacked(b.cost_by_type[:, None] for b in best)),
         },
     )

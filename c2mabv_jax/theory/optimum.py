@@ -91,7 +91,7 @@ def true_optimum(problem: Problem, environment: Any) -> Optimum:
     cost = np.asarray(environment.mean_cost, np.float64) * float(environment.cost_scale)
     queried = problem.cascading and problem.billing == "queried"
     dependent = environment.dependent and problem.reward_model != "SUC"
-    if not queried and (not dependent or getattr(environment, "changes", False)):
+    if not queried and (not dependent or environment.changes):
         return optimum(problem, mu, cost)
     table = billed_table(problem, environment)
     if table is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from c2mabv_jax.engine.block import lanes
 from c2mabv_jax.verification.claims import (
+    bounds,
     constants,
     coverage,
     exact_values,
@@ -17,17 +18,8 @@ from c2mabv_jax.verification.presets import Preset
 def planned(preset: Preset, names: list[str]) -> int:
     """Rounds times runs that the named claims will play (controls add little)."""
     total, wanted = 0, set(names)
-    watched = {claim.name for claim in invariants.CLAIMS} | {
-        "coverage-promise",
-        "unbiased-feedback",
-        "expected-regret",
-        "expected-lagrangian",
-        "expected-violation",
-        "pathwise-regret",
-        "pathwise-violation",
-        "anytime-regret",
-        "anytime-violation",
-    }
+    watched = {claim.name for claim in (*invariants.CLAIMS, *bounds.CLAIMS)}
+    watched |= {"coverage-promise", "unbiased-feedback"}
     if wanted & watched:
         total += len(invariants.ALL) * preset.horizon * whole(preset.runs)
     if "coverage-exact" in wanted:

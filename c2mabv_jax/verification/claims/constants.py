@@ -29,6 +29,11 @@ ALPHAS = (1.0, 0.3)
 DELTA = float(C2MABV().delta)
 
 
+def near_one(what: str, ratios: np.ndarray, allowed: float) -> Comparison:
+    """The mean over runs of measured / predicted is within `allowed` of 1."""
+    return Comparison(what, Mean(ratios), floor=1 - allowed, ceiling=1 + allowed)
+
+
 def leading_allowance(horizon: float) -> float:
     """How far from 1 the leading order may be: 4 T^(-1/4), .40 at 1e4, .22 at 1e5, .13 at 1e6."""
     return 4 * float(horizon) ** -0.25
@@ -74,12 +79,7 @@ def _violation(laboratory: Laboratory) -> list[Comparison]:
                     ("refined", refined, refined_allowance(t)),
                 ):
                     comparisons.append(
-                        Comparison(
-                            f"{what}: T V / {order}",
-                            Mean(overspent / predicted),
-                            floor=1 - allowed,
-                            ceiling=1 + allowed,
-                        )
+                        near_one(f"{what}: T V / {order}", overspent / predicted, allowed)
                     )
     return comparisons
 
@@ -106,15 +106,8 @@ def _other_models(laboratory: Laboratory) -> list[Comparison]:
         for t in laboratory.preset.long_rounds:
             overspent = t * data.signed_violation.sel(round=t).to_numpy()
             leading = predictions.violation_leading(t, instance.problem.num_arms, DELTA, z)
-            allowed = leading_allowance(t)
-            comparisons.append(
-                Comparison(
-                    f"{name}, T = {t:,}: T V / leading",
-                    Mean(overspent / leading),
-                    floor=1 - allowed,
-                    ceiling=1 + allowed,
-                )
-            )
+            what = f"{name}, T = {t:,}: T V / leading"
+            comparisons.append(near_one(what, overspent / leading, leading_allowance(t)))
     return comparisons
 
 
@@ -130,12 +123,7 @@ def _regret(laboratory: Laboratory) -> list[Comparison]:
             ("refined", predictions.gap_regret_refined(t, n, DELTA, mean), refined_allowance(t)),
         ):
             comparisons.append(
-                Comparison(
-                    f"gap-6, T = {t:,}: R / {order}",
-                    Mean(regret / predicted),
-                    floor=1 - allowed,
-                    ceiling=1 + allowed,
-                )
+                near_one(f"gap-6, T = {t:,}: R / {order}", regret / predicted, allowed)
             )
     return comparisons
 

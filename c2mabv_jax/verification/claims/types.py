@@ -30,7 +30,7 @@ from c2mabv_jax.theory import (
 )
 from c2mabv_jax.verification.claim import Claim, Comparison
 from c2mabv_jax.verification.claims.audit import tolerance
-from c2mabv_jax.verification.claims.constants import leading_allowance
+from c2mabv_jax.verification.claims.constants import leading_allowance, near_one
 from c2mabv_jax.verification.instances import Instance
 from c2mabv_jax.verification.laboratory import Laboratory
 from c2mabv_jax.verification.statistic import Exact, Mean
@@ -223,15 +223,9 @@ def _leading(laboratory: Laboratory) -> list[Comparison]:
     comparisons = []
     for t in laboratory.preset.long_rounds:
         leading = predictions.violation_leading(t, 6, DELTA, best.visits)
-        allowed = leading_allowance(t)
-        comparisons.append(
-            Comparison(
-                f"{NAME}, T = {t:,}: T V / leading",
-                Mean(t * run.signed_violation.sel(round=t).to_numpy() / leading),
-                floor=1 - allowed,
-                ceiling=1 + allowed,
-            )
-        )
+        ratios = t * run.signed_violation.sel(round=t).to_numpy() / leading
+        what = f"{NAME}, T = {t:,}: T V / leading"
+        comparisons.append(near_one(what, ratios, leading_allowance(t)))
     return comparisons
 
 
