@@ -277,7 +277,8 @@ def _neighbours(
 
     def swap(ends: tuple[Array, Array]) -> tuple[Array, Array]:
         upper, lower = ends
-        leaves, enters = words.first(lower & ~upper), words.first(upper & ~lower)
+        # Of equal arms the lower index stays longer, and comes sooner.
+        leaves, enters = words.last(lower & ~upper), words.first(upper & ~lower)
         middle = lower & ~leaves | enters
         far, above = apart(ends), cost_of(middle) > budget
         return jnp.where(far & above, middle, upper), jnp.where(far & ~above, middle, lower)

@@ -69,6 +69,16 @@ def first(word: Array) -> Array:
     return word & -word
 
 
+def last(word: Array) -> Array:
+    """The set of its arm of highest index alone; nothing of an empty set."""
+    if word.dtype == bool:
+        index = arms.arm_index(word)
+        return index == jnp.where(word, index, -1).max(axis=0)
+    for places in (1, 2, 4, 8, 16):  # every bit below the highest one
+        word = word | word >> places
+    return word ^ word >> 1
+
+
 def several(word: Array) -> Array:
     """Whether a set has more than one arm, bool `[...]`."""
     if word.dtype == bool:
