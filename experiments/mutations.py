@@ -6,8 +6,9 @@ survives them is put to the claims of `c2mabv verify --preset quick`, when all h
 Whoever survives that too is a gap in the tests, or is the same program under another name,
 and then says why.
 
-An hour or two on two cores. It goes on where it was stopped: what is known of a mutant is kept
-in `tables/mutations.json`, until the line or the tests that decided it change.
+Half an hour on one core where the last killers still kill, hours from nothing. It goes on where
+it was stopped: what is known of a mutant is kept in `tables/mutations.json`, until the line or
+the tests that decided it change.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import hashlib
 import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -54,16 +56,20 @@ def run(setting: Setting) -> None:
     if stale:
         named = "; ".join(f"{mutant.file}: {mutant.old!r}" for mutant in stale)
         raise ProblemError(f"mutants: not one line of its file each: {named}; write them anew")
+    gone = {test for mutant in mutants for test in mutant.tests if not test_is_there(test)}
+    if gone:
+        raise ProblemError(f"mutants: no such test: {', '.join(sorted(gone))}; name another")
     kept = setting.out / "tables" / "mutations.json"
     known: dict[str, dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() else {}
     found = {mutant: known.get(name(mutant)) for mutant in mutants}
     left = [mutant for mutant in mutants if not mutant.same and not fresh(found[mutant], mutant)]
-    left.sort(key=lambda mutant: "::" not in tests_of(mutant)[0])  # fast killers first
+    left.sort(key=lambda mutant: "::" not in first_tests(mutant, found[mutant])[0])  # fast first
     kept.parent.mkdir(parents=True, exist_ok=True)
     judged = functools.partial(_judged, known, kept)
     try:
         for mutant in tqdm(left, unit="mutant", desc="tests", disable=None):
-            found[mutant] = judged(mutant, killed_by_tests, PASSED)
+            by = functools.partial(killed_by_tests, last=found[mutant])
+            found[mutant] = judged(mutant, by, PASSED)
         alive = [mutant for mutant, fate in found.items() if fate and fate["fate"] == PASSED]
         for mutant in tqdm(alive, unit="mutant", desc="claims", disable=None):
             found[mutant] = judged(mutant, killed_by_claims, SURVIVED)
@@ -121,10 +127,10 @@ def _judged(
     return known[name(mutant)]
 
 
-def killed_by_tests(copy: Path, mutant: Mutant) -> str | None:
-    """The first test that fails, or None."""
+def killed_by_tests(copy: Path, mutant: Mutant, last: dict[str, Any] | None = None) -> str | None:
+    """The first test that fails, or None; what killed it last time is tried first."""
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:nbmake", "-c", os.devnull]
-    for file in tests_of(mutant):
+    for file in first_tests(mutant, last):
         module, _, test = file.partition("::")
         command = ["-m", "pytest", *options, "--rootdir", ".", f"tests/{module}.py"]
         if test:
@@ -158,7 +164,9 @@ def killed_by_claims(copy: Path, mutant: Mutant) -> str | None:
 
 
 def _python(copy: Path, *arguments: str, timeout: float | None = None) -> Any:
-    environment = os.environ | {"PYTHONPATH": str(copy), "C2MABV_CACHE": "off"}
+    # Programs that a mutation leaves as they are need not be compiled again.
+    compiled = {"JAX_COMPILATION_CACHE_DIR": str(Path(tempfile.gettempdir(), "mutants-compiled"))}
+    environment = compiled | os.environ | {"PYTHONPATH": str(copy), "C2MABV_CACHE": "off"}
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=copy,
@@ -179,6 +187,20 @@ def tests_of(mutant: Mutant) -> list[str]:
     chosen = [file for file, found in files.items() if module in found]
     chosen.sort(key=lambda file: (file in LAST, len(files[file]), file))
     return list(dict.fromkeys([*mutant.tests, *chosen]))
+
+
+def first_tests(mutant: Mutant, last: dict[str, Any] | None) -> list[str]:
+    """`tests_of`, behind the test (with all of its parameters) that killed the mutant last time."""
+    killer = re.match(r"(test_\w+)\.py(::test_\w+)", last["by"] if last else "")
+    known = ["".join(killer.groups())] if killer else []
+    return list(dict.fromkeys([*filter(test_is_there, known), *tests_of(mutant)]))
+
+
+def test_is_there(named: str) -> bool:
+    """Whether there is a test `FILE::NAME`, or a test file `FILE`."""
+    file, _, test = named.partition("::")
+    path = ROOT / "tests" / f"{file}.py"
+    return path.exists() and (not test or f"def {test}(" in path.read_text(encoding="utf-8"))
 
 
 @functools.cache
