@@ -47,7 +47,7 @@ def test_twenty_types_of_thirty_rows_do_not_pay(tmp_path):
     assert f"{100 * done.apparent:.1f} points" in said and str(done.rows_needed) in said
     # The interval of a difference: mean of p (1 - p) + q (1 - q) over pairs of LLMs, about 0.42.
     assert done.rows_needed == pytest.approx(1.96**2 * 0.42 / 0.05**2, rel=0.05)
-    assert "over and over" in typed_report.printed(done, 0.95)
+    assert "over and over" in typed_report.printed(done)
 
 
 def test_types_that_differ_pay(tmp_path):

@@ -29,6 +29,7 @@ class Known:
       single_error: half width of the 95 % interval of `single_quality` that the number of
         rows leaves (normal approximation), `[K]`.
       corners: indices of the sets at the corners of the oracle front, cheapest first.
+      orders: positions in which a cascade is asked, where its bill depends on them, `[M, K]`.
     """
 
     sets: np.ndarray
@@ -38,6 +39,7 @@ class Known:
     single_cost: np.ndarray
     single_error: np.ndarray
     corners: np.ndarray
+    orders: np.ndarray | None = None
 
     @property
     def cheapest(self) -> float:
@@ -53,6 +55,11 @@ class Known:
     def best_quality(self) -> float:
         """Quality of the best set, whatever it costs."""
         return float(self.quality[self.corners[-1]])
+
+    @property
+    def front(self) -> tuple[np.ndarray, np.ndarray]:
+        """Cost and quality of the corners of the oracle front, cheapest first."""
+        return self.cost[self.corners], self.quality[self.corners]
 
     def oracle(self, budget: float | np.ndarray) -> np.ndarray:
         """Best quality of any mix of sets whose mean cost keeps the budget.
@@ -100,6 +107,7 @@ def known_sets(log: Replay, problem: Problem) -> Known:
         single_cost=np.asarray(log.mean_cost, np.float64) * log.cost_scale,
         single_error=1.96 * score.std(axis=0) / np.sqrt(log.num_answers),
         corners=upper_envelope(table.costs, table.values),
+        orders=table.orders,
     )
 
 

@@ -10,13 +10,21 @@ from matplotlib.ticker import LogLocator
 from c2mabv_jax.advice.recommend import Recommendation
 from c2mabv_jax.advice.study import Run, Study
 from c2mabv_jax.plotting import style
-from c2mabv_jax.plotting.names import shortened
+from c2mabv_jax.plotting.names import fonts, shortened
 
 C2MABV = style.look("c2mabv")
 QUALITY = {"SUC": "quality", "AWC": "quality (any win)", "AIC": "quality (all in)"}
 _MOST_DOTS = 3000
 _MOST_NAMED = 7  # LLMs with a colour of their own
-_CHARACTER = 0.0082  # width of a letter of a note, as a share of a page-wide figure
+_BESIDE = 0.012  # from a point to its name, as a share of the axes
+_MARK = 0.006  # half the width of a point
+_AIMS = {
+    "bend": "bend of the front",
+    "straight": "halfway (no bend)",
+    "edge": "nearest to the bend",
+    "target": "oracle has --target",
+    "max-cost": "--max-cost",
+}
 _TINTS = ("blue", "orange", "green", "sky", "purple", "vermilion", "black")
 
 
@@ -57,13 +65,15 @@ def quality_against_cost(study: Study, advice: Recommendation) -> Figure:
             label="oracle front (mixes of sets)", zorder=2)  # fmt: skip
     money = np.array([run.cost[-1] for run in runs])
     value = np.array([run.quality[-1] for run in runs])
-    low_high = np.abs(np.array([run.quality_interval[-1] for run in runs]).T - value)
-    cost_bar = np.abs(np.array([run.cost_interval[-1] for run in runs]).T - money)
+    low_high = np.abs(np.array([run.quality_promise for run in runs]).T - value)
+    cost_bar = np.abs(np.array([run.cost_promise for run in runs]).T - money)
     ax.errorbar(
         money, value, yerr=low_high, xerr=cost_bar, color=C2MABV.colour, marker=C2MABV.marker,
         markersize=4, linewidth=1.4, elinewidth=0.9, capsize=1.5,
         label=f"C2MAB-V over {study.horizon:,} queries, mean and its 95 % interval", zorder=3,
     )  # fmt: skip
+    ax.axvline(study.aim.budget, color="0.6", linestyle=":", linewidth=0.9, zorder=1,
+               label=_AIMS[study.aim.kind])  # fmt: skip
     best = advice.run
     ax.plot(best.cost[-1], best.quality[-1], "o", markersize=9, markerfacecolor="none",
             markeredgecolor=C2MABV.colour, label="recommended", zorder=3.5)  # fmt: skip
@@ -71,8 +81,8 @@ def quality_against_cost(study: Study, advice: Recommendation) -> Figure:
         _money_axis(ax)
     _frame(ax, study, advice, positive)
     style.label(ax, style.with_unit("average cost", unit), QUALITY[study.problem.reward_model])
-    _name_points(ax, study, positive)
     style.legend(drawing, ncols=3)
+    _name_points(drawing, ax, study)
     return drawing
 
 
@@ -96,34 +106,54 @@ def _money_axis(ax: Axes) -> None:
     ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
 
 
-def _name_points(ax: Axes, study: Study, logarithmic: bool) -> None:
-    """Names beside the single LLMs, moved down where they would overprint."""
+def _name_points(drawing: Figure, ax: Axes, study: Study) -> None:
+    """Names beside the single LLMs: inside the axes, apart from each other and from the points."""
     known = study.known
-    low, high = ax.get_ylim()
-    left, right = ax.get_xlim()
-    scale = np.log if logarithmic else np.asarray
-    place = (scale(known.single_cost) - scale(left)) / (scale(right) - scale(left))
-    apart = 0.036 * (high - low)
-    placed: list[tuple[float, float, float]] = []
-    names = shortened(study.log.names)
-    for k in np.argsort(-known.single_quality):
-        name, y = names[k], float(known.single_quality[k])
-        on_front = known.oracle(known.single_cost[k]) <= y + 1e-9
-        wide = _CHARACTER * len(name)
-        to_right = place[k] + wide < 0.98 and (not on_front or place[k] < wide)
-        start = place[k] + 0.012 if to_right else place[k] - 0.012 - wide
-        if on_front and not to_right:
-            y += apart / 2
-        while any(
-            start < end and begin < start + wide and abs(y - other) < apart
-            for begin, end, other in placed
-        ):
-            y -= apart / 2
-        placed.append((start, start + wide, y))
+    texts = [
         ax.text(
-            start, (y - low) / (high - low), name, transform=ax.transAxes, va="center",
-            fontsize=style.SIZE["note"], color="0.3", zorder=1.8,
-        )  # fmt: skip
+            0, 0, name, transform=ax.transAxes, va="center", color="0.3", zorder=1.8,
+            fontsize=style.SIZE["note"],
+        )
+        for name in shortened(study.log.names)
+    ]  # fmt: skip
+    with fonts():
+        drawing.draw_without_rendering()  # only then is it known how wide letters and axes are
+    frame = ax.get_window_extent()
+    boxes = [text.get_window_extent() for text in texts]
+    singles = np.stack([known.single_cost, known.single_quality], axis=1)
+    learned = np.array([(run.cost[-1], run.quality[-1]) for run in study.of_pair(study.pair)])
+    marks = ax.transData.transform(np.concatenate([singles, learned]))
+    points = (marks - frame.min) / frame.size
+    # What a name should not cover: the points, then the names placed before.
+    placed = [np.concatenate([point - _MARK, point + _MARK]) for point in points]
+    for k in np.argsort(-known.single_quality):
+        wide, high = boxes[k].size / frame.size
+        on_front = known.oracle(known.single_cost[k]) <= known.single_quality[k] + 1e-9
+        spots = _spots(points[k], wide, high, to_left=bool(on_front))
+        inside = [spot for spot in spots if (spot[:2] >= 0).all() and (spot[2:] <= 1).all()]
+        spot = min(inside or spots, key=lambda s: sum(_overlap(s, other) for other in placed))
+        # Wider or higher than all there is beside the point: then at the edge of the axes.
+        x, y = np.clip(spot[:2], 0, np.maximum(1 - np.array([wide, high]), 0))
+        placed.append(np.array([x, y, x + wide, y + high]))
+        texts[k].set_position((x, y + high / 2))
+
+
+def _spots(point: np.ndarray, wide: float, high: float, to_left: bool) -> list[np.ndarray]:
+    """Where a name may stand, best first: boxes (left, bottom, right, top)."""
+    sides = point[0] + _BESIDE, point[0] - _BESIDE - wide
+    spots = []
+    for step in (0, -1, 1, -2, 2, -3, 3, -4, 4, -6, 6, -8, 8):
+        for left in reversed(sides) if to_left else sides:
+            aside = (0.5 if left < point[0] else -0.5) * to_left  # off the front
+            bottom = point[1] + (step / 2 - 0.5 + aside) * high
+            spots.append(np.array([left, bottom, left + wide, bottom + high]))
+    return spots
+
+
+def _overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Shared area of two boxes."""
+    shared = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
+    return float(np.prod(np.maximum(shared, 0)))
 
 
 def learning(study: Study, advice: Recommendation) -> Figure:

@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 
 from c2mabv_jax import files, pages
+from c2mabv_jax.advice.formats import money, quality, queries, set_name, table
 from c2mabv_jax.advice.pictures import late_share, pictures
 from c2mabv_jax.advice.recommend import Recommendation
-from c2mabv_jax.advice.study import TOLERANCE, Run, Study
+from c2mabv_jax.advice.resample import LEVEL, RESAMPLES, Interval
+from c2mabv_jax.advice.spoken import headline, spoken
+from c2mabv_jax.advice.study import TOLERANCE, Study, largest_quality
+from c2mabv_jax.advice.verdict import AS_GOOD, WORTH
 from c2mabv_jax.plotting import style
-from c2mabv_jax.problem import Problem
 from c2mabv_jax.results.dataset import provenance
 
 MEANING = {
@@ -46,13 +49,54 @@ def contents(study: Study, advice: Recommendation, command: str) -> dict[str, by
     writer = csv.DictWriter(table, COLUMNS, restval="")
     writer.writeheader()
     writer.writerows(rows(study))
-    summary = {"command": command, "recommended": configuration(study, advice), **provenance()}
+    summary = {
+        "command": command,
+        "verdict": said(study, advice),
+        "recommended": configuration(study, advice),
+        **provenance(),
+    }
     return {
         "advice.md": text.encode(),
         "report.html": pages.page(text, figures).encode(),
         "advice.csv": table.getvalue().encode(),
         "summary.json": (json.dumps(summary, indent=2) + "\n").encode(),
         **drawn,
+    }
+
+
+def said(study: Study, advice: Recommendation) -> dict[str, Any]:
+    """The verdict as plain JSON types: its words, and the numbers behind them."""
+    verdict, known, names = study.verdict, study.known, study.log.names
+
+    def choice(index: int | None) -> dict[str, Any] | None:
+        if index is None:
+            return None
+        return {
+            "name": set_name(known.sets[index], names),
+            "quality": float(known.quality[index]),
+            "cost": float(known.cost[index]),
+        }
+
+    def spread(one: Interval | None) -> list[float] | None:
+        return None if one is None else list(one)
+
+    return {
+        "kind": verdict.kind,
+        "words": headline(study).replace("**", ""),
+        "money": verdict.money,
+        "aim": study.aim._asdict(),
+        "mix_quality": spread(verdict.mix),
+        "fixed": choice(verdict.fixed),
+        "fixed_quality": spread(verdict.alone),
+        "gain_at_equal_money": spread(verdict.gain),
+        "as_good_fixed": choice(verdict.rival),
+        "saving_at_equal_quality": spread(verdict.saving),
+        "best": choice(int(known.corners[-1])),
+        "best_above_fixed": spread(verdict.further),
+        "numbers": "estimate, then its interval: paired, over the log's rows",
+        "level": LEVEL,
+        "resamples": RESAMPLES,
+        "rows": verdict.rows,
     }
 
 
@@ -68,11 +112,11 @@ def configuration(study: Study, advice: Recommendation) -> dict[str, Any]:
         "alpha_reward": run.alpha_reward,
         "alpha_cost": run.alpha_cost,
         "quality": float(run.quality[-1]),
-        "quality_interval": run.quality_interval[-1].tolist(),
+        "quality_interval": run.quality_promise.tolist(),
         "cost": float(run.cost[-1]),
-        "cost_interval": run.cost_interval[-1].tolist(),
+        "cost_interval": run.cost_promise.tolist(),
         "learned_after": run.learned_after,
-        "reaches_target": advice.reached,
+        "does_what_was_asked": advice.reached,
     }
 
 
@@ -96,11 +140,11 @@ def rows(study: Study) -> list[dict[str, Any]]:
                 "alpha_reward": run.alpha_reward,
                 "alpha_cost": run.alpha_cost,
                 "quality": float(run.quality[-1]),
-                "quality_low": float(run.quality_interval[-1, 0]),
-                "quality_high": float(run.quality_interval[-1, 1]),
+                "quality_low": float(run.quality_promise[0]),
+                "quality_high": float(run.quality_promise[1]),
                 "cost": float(run.cost[-1]),
-                "cost_low": float(run.cost_interval[-1, 0]),
-                "cost_high": float(run.cost_interval[-1, 1]),
+                "cost_low": float(run.cost_promise[0]),
+                "cost_high": float(run.cost_promise[1]),
                 "oracle": run.oracle,
                 "shortfall": float(run.shortfall),
                 "learned_after": run.learned_after,
@@ -140,55 +184,15 @@ def rows(study: Study) -> list[dict[str, Any]]:
     return found
 
 
-def set_name(selected: np.ndarray, names: Sequence[str]) -> str:
-    """The LLMs of a set, joined."""
-    return " + ".join(name for name, asked in zip(names, selected, strict=True) if asked) or "none"
-
-
-def how_many(problem: Problem) -> str:
-    """How many LLMs a query asks, in words."""
-    if problem.num_selected == 1:
-        return "one LLM"
-    return f"{'up to ' if problem.at_most else ''}{problem.num_selected} LLMs"
-
-
-def money(value: float) -> str:
-    """Three significant digits, never in exponents."""
-    if not np.isfinite(value):
-        return "unknown"
-    if value == 0:
-        return "0"
-    digits = max(0, 2 - int(np.floor(np.log10(abs(value)))))
-    return f"{value:.{digits}f}"
-
-
-def queries(value: int | None, horizon: int) -> str:
-    """A number of queries, or that it took more than was tried."""
-    return f"> {horizon:,}" if value is None else f"{value:,}"
-
-
-def quality(value: float, interval: Sequence[float] | None = None) -> str:
-    """Quality with three digits, and its interval."""
-    if not np.isfinite(value):
-        return "none"
-    return f"{value:.3f}" + (
-        f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval is not None else ""
-    )
-
-
-def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table; the first column to the left, the others to the right."""
-    rule = [":--", *("--:" for _ in head[1:])]
-    cells = ([cell.replace("|", "\\|") for cell in line] for line in (head, rule, *lines))
-    return ["| " + " | ".join(line) + " |" for line in cells] + [""]
-
-
 def words(study: Study, advice: Recommendation, command: str) -> str:
     """The text of advice.md."""
     text = [
         f"# Advice for {Path(study.log.log_report.file).name}",
         "",
-        *in_short(study, advice),
+        *spoken(study, advice),
+        "",
+        "![Quality against cost: sets, single LLMs, oracle, C2MAB-V](quality_cost.png)",
+        "",
         *what_was_read(study),
         *by_budget(study, advice),
         *used_when(study, advice),
@@ -199,76 +203,6 @@ def words(study: Study, advice: Recommendation, command: str) -> str:
         "",
     ]
     return "\n".join(text)
-
-
-def in_short(study: Study, advice: Recommendation) -> list[str]:
-    """The recommendation."""
-    run, known, unit = advice.run, study.known, study.log.cost_unit
-    problem, best = study.problem, known.corners[-1]
-    share = run.quality[-1] / known.best_quality if known.best_quality > 0 else np.nan
-    saved = run.cost[-1] / known.dearest_useful if known.dearest_useful > 0 else np.nan
-    single = np.flatnonzero(known.single_cost <= run.budget * (1 + 1e-9))
-    lines = [
-        f"**Set a budget of {money(run.budget)} {unit} and let C2MAB-V choose "
-        f"{how_many(problem)} per query, with alpha_reward = {run.alpha_reward:g} and alpha_cost = "
-        f"{run.alpha_cost:g}.**",
-        "",
-        f"- Over {study.horizon:,} queries, learning included, that bought a quality of "
-        f"{quality(run.quality[-1], run.quality_interval[-1])} for {money(run.cost[-1])} {unit} "
-        "(brackets: 95 % interval of the mean). Of single runs, 95 % lie within "
-        f"{run.quality_range[0]:.3f} to {run.quality_range[1]:.3f}, at "
-        f"{money(run.cost_range[0])} to {money(run.cost_range[1])} {unit}.",
-        f"- The best fixed choice whatever it costs, {set_name(known.sets[best], study.log.names)}"
-        f", has a quality of {known.best_quality:.3f} for {money(known.dearest_useful)} {unit}: "
-        f"C2MAB-V had {100 * share:.1f} % of that quality for {100 * saved:.0f} % of that money.",
-    ]
-    if single.size:
-        k = single[np.argmax(known.single_quality[single])]
-        lines.append(
-            f"- The best single LLM within that budget, {study.log.names[k]}, has a quality of "
-            f"{known.single_quality[k]:.3f} for {money(known.single_cost[k])} {unit} (if one knew "
-            "it beforehand); the best mix of sets that keeps the budget (oracle) has "
-            f"{quality(run.oracle)}."
-        )
-    over = 100 * run.overspend / run.budget if run.budget > 0 else np.nan
-    if run.learned_after is None:
-        lines.append(
-            f"- Learning takes more than the {study.horizon:,} queries tried; see the table below."
-        )
-    else:
-        lines.append(
-            f"- Learning takes about {run.learned_after:,} queries: from there on quality stays "
-            f"within {NEAR} of the oracle's and cost within {NEAR} of the budget."
-        )
-    if np.isfinite(over) and over > 1:
-        lines.append(
-            f"- While learning it overspends: {over:.1f} % above the budget on average over the "
-            "whole run. Where the budget is a hard limit, set it lower by that much."
-        )
-    bend = advice.bend
-    if bend is not None and bend is not run:
-        lines.append(
-            f"- Money buys most up to a budget of {money(bend.budget)} {unit}: quality "
-            f"{quality(bend.quality[-1], bend.quality_interval[-1])} for {money(bend.cost[-1])}. "
-            f"From there to the recommended budget, {quality_step(run, bend)}."
-        )
-    if not advice.reached:
-        lines.append(
-            f"- No budget tried reaches {100 * advice.target:.0f} % of the best quality; this one "
-            "comes nearest. Try larger budgets, more queries or a lower --target."
-        )
-    return [
-        *lines,
-        "",
-        "![Quality against cost: sets, single LLMs, oracle, C2MAB-V](quality_cost.png)",
-        "",
-    ]
-
-
-def quality_step(run: Run, bend: Run) -> str:
-    """What going from the bend to the recommended budget changes."""
-    gain, factor = run.quality[-1] - bend.quality[-1], run.cost[-1] / bend.cost[-1]
-    return f"quality changes by {gain:+.3f} and cost by a factor of {factor:.2g}"
 
 
 def what_was_read(study: Study) -> list[str]:
@@ -313,7 +247,7 @@ def by_budget(study: Study, advice: Recommendation) -> list[str]:
         lines.append(
             [
                 f"**{money(run.budget)}**" if run is advice.run else money(run.budget),
-                quality(run.quality[-1], run.quality_interval[-1]),
+                quality(run.quality[-1], run.quality_promise),
                 f"{run.quality_range[0]:.3f} to {run.quality_range[1]:.3f}",
                 money(run.cost[-1]),
                 over,
@@ -332,7 +266,8 @@ def by_budget(study: Study, advice: Recommendation) -> list[str]:
         "",
         f"C2MAB-V with alpha_reward = {advice.pair[0]:g}, alpha_cost = {advice.pair[1]:g}; "
         f"averages over the first {study.horizon:,} queries, learning included, and "
-        f"{study.num_seeds} runs. A run draws its queries at random, with replacement, from the "
+        f"{advice.run.num_seeds} runs; brackets hold the error of the runs and of the log. A run "
+        "draws its queries at random, with replacement, from the "
         f"{study.log.num_rows:,} of the log.",
         "",
         f"- *Queries to learn*: from there on every stretch of queries has a quality within {NEAR} "
@@ -423,6 +358,7 @@ def pairs(study: Study, advice: Recommendation) -> list[str]:
 def meaning(study: Study) -> list[str]:
     """Definitions and limits."""
     problem = study.problem
+    most = largest_quality(problem)
     quality_means = MEANING[problem.reward_model].format(n=problem.num_selected)
     if problem.num_selected == 1:
         quality_means = "the score of the LLM asked"
@@ -447,11 +383,20 @@ def meaning(study: Study) -> list[str]:
         *cascade,
         "- Whole rows of the log are drawn, so models fail together as they did. The advice speaks "
         "for queries like those of the log; C2MAB-V does not look at a query's text.",
-        "- The 95 % interval of the mean says how sure the average over runs is; 95 % of runs says "
-        "what a single deployment may meet. Neither contains the error of the log itself, which "
-        "the ± of single LLMs shows.",
-        "- Recommended: the alphas with the smallest shortfall, then the smallest budget that "
-        "reaches the target share of the best set's quality.",
+        "- Brackets are 95 % intervals. Those of a quality or a cost hold two errors: of the runs, "
+        f"and of the log, whose {study.log.num_rows:,} queries are a sample like any other. Those "
+        "of a difference or a saving are paired: both sides are worked out on the same queries, "
+        f"{RESAMPLES:,} times with rows weighed anew at random, and hold for whichever of the "
+        "choices that may be best is. 95 % of runs says what a single deployment may meet.",
+        f"- The verdict: a difference counts where its interval is above 0 and it is at least "
+        f"{100 * WORTH * most:g} points; it is none where it does not count and its interval ends "
+        f"below {100 * AS_GOOD * most:g} points; else the log cannot tell. A point is a hundredth "
+        "of quality.",
+        "- The bend of the oracle front is its corner farthest above the straight line from its "
+        "cheapest to its best end: up to there money buys more quality than on average, past it "
+        "less.",
+        "- Recommended: the alphas with the smallest shortfall; with them the budget at the bend, "
+        "or the smallest that reaches --target, or the best that keeps --max-cost.",
         "- The four pairs of alphas, the constants of the confidence radius and the rounding are "
         "reconstructed from the paper's abstract.",
         "",
@@ -465,6 +410,5 @@ def printed(study: Study, advice: Recommendation) -> str:
         f"{report.rows_kept:,} of {report.rows_read:,} queries, {len(report.models)} models, "
         f"{report.missing_cells:,} missing cells, money in {unit}"
     )
-    body = [line for line in in_short(study, advice) if not line.startswith("![")]
-    text = "\n".join(body).replace("**", "").strip()
+    text = "\n".join(spoken(study, advice)).replace("**", "").strip()
     return f"{head}\n\n{text}"

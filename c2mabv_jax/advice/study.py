@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
-from tqdm import tqdm
 
+from c2mabv_jax.advice.aim import Aim, aim_of
 from c2mabv_jax.advice.known import Known, known_sets
+from c2mabv_jax.advice.play import Player, Say
+from c2mabv_jax.advice.resample import Resampled, Z, resample, with_log
+from c2mabv_jax.advice.verdict import Verdict, judge
 from c2mabv_jax.array import listing
 from c2mabv_jax.engine import block
 from c2mabv_jax.environments.replay import Replay
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies.c2mabv import C2MABV
 from c2mabv_jax.problem import Problem
-from c2mabv_jax.sweep import execute
 from c2mabv_jax.sweep.grid import Point
 from c2mabv_jax.sweep.plan import Plan, make_plan
 
@@ -26,6 +30,7 @@ ALPHA_PAIRS = ((0.3, 0.05), (1.0, 0.05), (0.3, 0.01), (1.0, 0.01))
 TOLERANCE = 0.05  # how near the oracle and the budget counts as learned
 WORTH_ANOTHER = 0.01  # another LLM a query must add this share to the best set's quality
 MOST_TRIED = 5  # sizes of an any-win set that are tried
+FIRST_LOOK = 16  # runs a budget that choose the pair of alphas; the chosen one gets the others
 _POINTS = 40  # recorded rounds
 
 
@@ -37,7 +42,9 @@ class Run:
       budget, alpha_reward, alpha_cost: what was asked.
       queries: recorded rounds, int `[R]`.
       quality, cost: mean over runs of the average so far, `[R]`.
-      quality_interval, cost_interval: 95 % intervals of those means, `[R, 2]`.
+      quality_interval, cost_interval: 95 % intervals of those means, over runs, `[R, 2]`.
+      quality_promise, cost_promise: 95 % intervals of the means at the end that also hold the
+        error of the log, a sample of queries like any other, `[2]`.
       quality_range, cost_range: in which 95 % of single runs lie at the end, `[2]`.
       window_quality, window_cost: average since the recorded round before, over runs, `[R]`.
       share: share of queries since the recorded round before that asked each LLM, `[R, K]`.
@@ -48,6 +55,7 @@ class Run:
         `TOLERANCE` of the oracle and of the budget; None if not by the end.
       ahead_after: queries after which the average quality so far stays above that of the best
         single LLM for the money spent so far; None if not by the end.
+      num_seeds: runs.
     """
 
     budget: float
@@ -58,6 +66,8 @@ class Run:
     cost: np.ndarray
     quality_interval: np.ndarray
     cost_interval: np.ndarray
+    quality_promise: np.ndarray
+    cost_promise: np.ndarray
     quality_range: np.ndarray
     cost_range: np.ndarray
     window_quality: np.ndarray
@@ -67,6 +77,7 @@ class Run:
     shortfall: float
     learned_after: int | None
     ahead_after: int | None
+    num_seeds: int
 
     @property
     def overspend(self) -> float:
@@ -82,14 +93,22 @@ class Study:
       log: what is replayed.
       problem: sizes and reward model (its budget is the first of the runs').
       known: fixed sets and the oracle front.
+      resampled: the same sets on reweighted logs.
+      aim: the budget that the advice is about.
+      verdict: whether a fixed choice is as good there.
       runs: one per budget and pair, budgets ascending within a pair.
-      horizon, num_seeds: size of every run.
+      pair: the alphas with the smallest shortfall in the first runs, averaged over budgets.
+      horizon: queries of every run. num_seeds: runs per budget of the chosen pair.
     """
 
     log: Replay
     problem: Problem
     known: Known
+    resampled: Resampled
+    aim: Aim
+    verdict: Verdict
     runs: tuple[Run, ...]
+    pair: tuple[float, float]
     horizon: int
     num_seeds: int
 
@@ -175,16 +194,20 @@ def study(
     num_selected: int | None = None,
     *,
     billing: str = "selected",
+    target: float | None = None,
+    max_cost: float | None = None,
     horizon: int = 10_000,
     num_seeds: int = 64,
     pairs: Sequence[tuple[float, float]] = ALPHA_PAIRS,
     seed: int = 0,
     progress: bool = False,
+    say: Say | None = None,
 ) -> Study:
     """Replay the log under C2MAB-V at every budget with every pair of alphas.
 
     Budgets and alphas are traced: the whole study is one compiled program, and every run
-    meets the same queries (common random numbers).
+    meets the same queries (common random numbers). A few runs choose the pair of alphas, the
+    others are spent on it alone.
 
     Args:
       log: made by `environments.replay`.
@@ -192,10 +215,12 @@ def study(
       budgets: see `budgets_from`; or the budgets themselves.
       num_selected: N; see `default_size`.
       billing: of an any-win cascade, "selected" or "queried".
+      target, max_cost: quality to reach, or money to spend at most; neither: see `aim`.
       horizon: queries per run. num_seeds: runs per budget and pair.
       pairs: (alpha_reward, alpha_cost) to try.
       seed: root of all random numbers.
       progress: show a bar on standard error.
+      say: told before it starts about how long it takes.
 
     Raises:
       ProblemError: naming the field and the fix.
@@ -214,6 +239,7 @@ def study(
         )
     problem = pose(log, reward_model, num_selected, billing=billing)
     known = known_sets(log, problem)
+    aim = aim_of(known.front, target, max_cost)
     if budgets is None or isinstance(budgets, str):
         values = budgets_from(budgets, known)
     else:
@@ -223,101 +249,148 @@ def study(
             f"budgets = {values[0]:g}: the cheapest legal set costs {known.cheapest:.3g} "
             f"{log.cost_unit}; begin there, or ask fewer LLMs with --num-selected"
         )
+    if budgets is not None:
+        aim = aim.within(values[0], values[-1])
+    values = np.union1d(values, aim.budgets(known.front))
+    resampled = resample(log, problem, known, seed)
+    verdict = judge(known, resampled, aim, largest_quality(problem))
+
     spaced = np.geomspace(max(horizon // 200, 10), horizon, _POINTS)
-    asked = list(itertools.product(pairs, values))
-    points = [
-        Point(
-            problem.replace(budget=float(budget)),
-            log,
-            C2MABV(alpha_reward=float(alpha_reward), alpha_cost=float(alpha_cost)),
-            horizon,
-            {},
+    record_at = sorted({int(t) for t in spaced})
+
+    def plan(asked: Sequence[tuple[float, float]], first: int, number: int) -> Plan:
+        points = [
+            Point(
+                problem.replace(budget=float(budget)),
+                log,
+                C2MABV(alpha_reward=alpha_reward, alpha_cost=alpha_cost),
+                horizon,
+                {},
+            )
+            for (alpha_reward, alpha_cost), budget in itertools.product(asked, values)
+        ]
+        return make_plan(
+            points, number, seed=seed, first_seed=first, record_at=record_at, tile=block.lanes()
         )
-        for (alpha_reward, alpha_cost), budget in asked
-    ]
-    plan = make_plan(
-        points,
-        num_seeds,
-        seed=seed,
-        record_at=sorted({int(t) for t in spaced}),
-        tile=block.lanes(),
+
+    pairs = [(float(a), float(b)) for a, b in pairs]
+    look = num_seeds if len(pairs) == 1 else min(FIRST_LOOK, num_seeds)
+    later = math.ceil(len(values) * (num_seeds - look) / block.lanes())
+    player = Player(say, progress)
+    first = plan(pairs, 0, look)
+    rounds = first.recorded(horizon)
+    found = dict(
+        zip(
+            itertools.product(pairs, values),
+            _play(first, player, f"replay of {len(values)} budgets", later),
+            strict=True,
+        )
     )
-    runs = [
-        _summary(plan.recorded(horizon), *paths, known, float(budget), *pair)
-        for (pair, budget), paths in zip(asked, _play(plan, progress), strict=True)
-    ]
+    summary = functools.partial(_summary, rounds, known, resampled, largest_quality(problem))
+    runs = {key: summary(*paths, *key) for key, paths in found.items()}
+    best = best_pair(list(runs.values()))
+    if look < num_seeds:
+        more = _play(plan([best], look, num_seeds - look), player, "the same, more runs")
+        for budget, paths in zip(values, more, strict=True):
+            key = (best, budget)
+            quality, cost = (np.concatenate([found[key][i], paths[i]]) for i in (0, 1))
+            runs[key] = summary(quality, cost, found[key][2] + paths[2], *key)
     return Study(
-        log, problem.replace(budget=float(values[0])), known, tuple(runs), horizon, num_seeds
+        log=log,
+        problem=problem.replace(budget=float(values[0])),
+        known=known,
+        resampled=resampled,
+        aim=aim,
+        verdict=verdict,
+        runs=tuple(runs.values()),
+        pair=best,
+        horizon=horizon,
+        num_seeds=num_seeds,
     )
 
 
-def _play(plan: Plan, progress: bool) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Every point of a plan of one program, on all cores: reward and cost, `[S, R]` averages so
-    far, and pulls `[R, K]`, means over runs."""
-    tiles: dict[int, dict[str, np.ndarray]] = {}
-    width = execute.Width()
+def largest_quality(problem: Problem) -> float:
+    """The quality of nothing but right answers."""
+    return float(problem.num_selected) if problem.reward_model == "SUC" else 1.0
 
-    def work(number: int) -> None:
-        tiles[number] = execute.run_tile(plan, number, width)
 
-    numbers = list(range(len(plan.tiles)))
-    for _ in tqdm(
-        execute.each_done(work, numbers), "C2MAB-V", len(numbers), disable=not progress, leave=False
-    ):
-        pass
+def best_pair(runs: Sequence[Run]) -> tuple[float, float]:
+    """The pair of alphas with the smallest shortfall, averaged over budgets."""
+    short: dict[tuple[float, float], list[float]] = {}
+    for run in runs:
+        short.setdefault((run.alpha_reward, run.alpha_cost), []).append(run.shortfall)
+    return min(short, key=lambda pair: float(np.mean(short[pair])))
+
+
+Paths = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _play(plan: Plan, player: Player, name: str, later: int = 0) -> list[Paths]:
+    """Every point of a plan of one program: reward and cost, `[S, R]` averages so far, and
+    pulls `[R, K]`, sums over runs."""
+    tiles = player.play(plan, name, later)
     lanes = {
-        name: np.concatenate([tiles[n][name] for n in numbers], axis=-1)
-        for name in ("reward", "cost")
+        name: np.concatenate([tile[name] for tile in tiles], axis=-1) for name in ("reward", "cost")
     }
     (batch,) = plan.batches
     rounds = plan.recorded(batch.horizon)
     pulls = np.zeros((len(plan.points), len(rounds), plan.points[0].problem.num_arms))
-    for n in numbers:
-        np.add.at(pulls, tiles[n]["points"], tiles[n]["pulls"])
+    for tile in tiles:
+        np.add.at(pulls, tile["points"], tile["pulls"])
     found = []
     for index in range(len(plan.points)):
         start = batch.points.index(index) * plan.num_seeds
         mine = slice(start, start + plan.num_seeds)
         reward, cost = (lanes[name][:, mine].T / rounds for name in ("reward", "cost"))
-        found.append((reward, cost, pulls[index] / plan.num_seeds))
+        found.append((reward, cost, pulls[index]))
     return found
 
 
 def _summary(
     queries: np.ndarray,
+    known: Known,
+    resampled: Resampled,
+    most: float,
     rewards: np.ndarray,
     costs: np.ndarray,
     pulls: np.ndarray,
-    known: Known,
+    pair: tuple[float, float],
     budget: float,
-    alpha_reward: float,
-    alpha_cost: float,
 ) -> Run:
-    queries = np.asarray(queries, np.int64)
+    queries, budget = np.asarray(queries, np.int64), float(budget)
     quality, quality_interval = _mean_interval(rewards)
     cost, cost_interval = _mean_interval(costs)
     oracle = float(known.oracle(budget))
     window_quality, window_cost = _per_window(queries, quality), _per_window(queries, cost)
     fine = (window_quality >= (1 - TOLERANCE) * oracle) & (window_cost <= (1 + TOLERANCE) * budget)
     single = np.array([known.best_single(money) for money in cost])
+    best, needed = resampled.mix(budget), resampled.price_of(np.inf)
+    quality_promise = with_log(
+        quality[-1], np.ptp(quality_interval[-1]) / 2, best[1:], resampled.rows, most
+    )
+    half = np.hypot(np.ptp(cost_interval[-1]) / 2, Z * np.minimum(budget, needed[1:]).std())
     return Run(
         budget=budget,
-        alpha_reward=alpha_reward,
-        alpha_cost=alpha_cost,
+        alpha_reward=pair[0],
+        alpha_cost=pair[1],
         queries=queries,
         quality=quality,
         cost=cost,
         quality_interval=quality_interval,
         cost_interval=cost_interval,
+        quality_promise=np.array(quality_promise),
+        cost_promise=np.array([max(cost[-1] - half, 0), cost[-1] + half]),
         quality_range=np.quantile(rewards[:, -1], [0.025, 0.975]),
         cost_range=np.quantile(costs[:, -1], [0.025, 0.975]),
         window_quality=window_quality,
         window_cost=window_cost,
-        share=np.diff(pulls, axis=0, prepend=0) / np.diff(queries, prepend=0)[:, None],
+        share=np.diff(pulls / len(rewards), axis=0, prepend=0)
+        / np.diff(queries, prepend=0)[:, None],
         oracle=oracle,
         shortfall=oracle + known.price(budget) * (cost[-1] - budget) - quality[-1],
         learned_after=_from_where_on(fine, np.concatenate([[0], queries[:-1]])),
         ahead_after=_from_where_on(quality > single, queries),
+        num_seeds=len(rewards),
     )
 
 

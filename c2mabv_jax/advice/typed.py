@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy import stats
-from tqdm import tqdm
 
+from c2mabv_jax.advice.aim import Aim, aim_of
 from c2mabv_jax.advice.known import Known, known_sets
+from c2mabv_jax.advice.play import Player, Say
+from c2mabv_jax.advice.resample import Interval
 from c2mabv_jax.advice.study import ALPHA_PAIRS, budgets_from, pose
 from c2mabv_jax.engine import block
 from c2mabv_jax.environments.typed import TypedReplay
@@ -24,7 +26,6 @@ from c2mabv_jax.policies.c2mabv import C2MABV
 from c2mabv_jax.policies.typed import TypedC2MABV
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation.typed import check_additive
-from c2mabv_jax.sweep import execute
 from c2mabv_jax.sweep.grid import Point
 from c2mabv_jax.sweep.plan import Plan, make_plan
 from c2mabv_jax.theory import money_by_type, optimum, typed_front, typed_optimum
@@ -37,14 +38,6 @@ FOLDS = 10
 APART = 0.05  # LLMs that differ by this much in quality should be told apart
 _RESAMPLES = 1000  # of the seeds, for intervals of gains
 _LEVEL = 0.95
-
-
-class Interval(NamedTuple):
-    """An estimate and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +75,7 @@ class TypedStudy:
         over budgets.
       unseen: the same for LLMs chosen on other rows than those they are judged by, by budget.
       mean_gain, mean_unseen: averages over budgets.
+      aim: the budget that the advice is about, on the front of who sees types.
       rows_needed: rows of a type that tell apart two LLMs `APART` from each other.
       horizon, num_seeds: size of every run.
     """
@@ -97,6 +91,7 @@ class TypedStudy:
     unseen: list[Interval]
     mean_gain: Interval
     mean_unseen: Interval
+    aim: Aim
     rows_needed: int
     horizon: int
     num_seeds: int
@@ -111,11 +106,12 @@ class TypedStudy:
         """Rows of each type, int `[G]`."""
         return np.bincount(np.asarray(self.log.row_type), minlength=len(self.log.types))
 
-    def recommended(self, target: float) -> int:
-        """The smallest budget at which typed C2MAB-V has this share of the best quality."""
-        goal = target * self.fronts["c2mabv-types"][1][-1]
-        enough = np.flatnonzero(self.learned["c2mabv-types"].quality.mean(axis=1) >= goal)
-        return int(enough[0]) if enough.size else len(self.budgets) - 1
+    @property
+    def recommended(self) -> int:
+        """The budget at which C2MAB-V that sees types does what `aim` says, an index."""
+        typed = self.learned["c2mabv-types"]
+        means = typed.cost.mean(axis=1), typed.quality.mean(axis=1)
+        return self.aim.chosen(*means, self.budgets)[0]
 
 
 def typed_study(
@@ -123,11 +119,14 @@ def typed_study(
     budgets: str | None = None,
     num_selected: int = 1,
     *,
+    target: float | None = None,
+    max_cost: float | None = None,
     horizon: int = 10_000,
     num_seeds: int = 64,
     pairs: tuple[tuple[float, float], ...] = PAIRS,
     seed: int = 0,
     progress: bool = False,
+    say: Say | None = None,
 ) -> TypedStudy:
     """Replay the log under C2MAB-V with and without types at every budget.
 
@@ -155,7 +154,12 @@ def typed_study(
             f"budgets = {values[0]:g}: the cheapest legal set costs {known.cheapest:.3g} "
             f"{log.cost_unit}; begin there"
         )
-    learned = _learn(log, problem, known, values, pairs, horizon, num_seeds, seed, progress)
+    aim = aim_of(fronts["c2mabv-types"], target, max_cost)
+    if budgets is not None:
+        aim = aim.within(values[0], values[-1])
+    values = np.union1d(values, aim.budgets(fronts["c2mabv-types"]))
+    player = Player(say, progress)
+    learned = _learn(log, problem, known, values, pairs, horizon, num_seeds, seed, player)
     plain, typed = (learned[name] for name in POLICIES)
     rng = np.random.default_rng(seed)
     draws = rng.integers(num_seeds, size=(_RESAMPLES, num_seeds))
@@ -174,6 +178,7 @@ def typed_study(
         unseen=unseen,
         mean_gain=mean_gain,
         mean_unseen=mean_unseen,
+        aim=aim,
         rows_needed=_rows_needed(log),
         horizon=horizon,
         num_seeds=num_seeds,
@@ -192,7 +197,7 @@ def _learn(
     horizon: int,
     num_seeds: int,
     seed: int,
-    progress: bool,
+    player: Player,
 ) -> dict[str, Learned]:
     asked = list(itertools.product(pairs, budgets))
     means = money_by_type(log)
@@ -208,7 +213,7 @@ def _learn(
             problem_here = problem.replace(budget=float(budget))
             points.append(Point(problem_here, log, policy, horizon, {}))
         plan = make_plan(points, num_seeds, seed=seed, record_at=[horizon], tile=block.lanes())
-        quality, cost, pulls = _play(plan, name, progress)
+        quality, cost, pulls = _play(plan, name, player)
         oracle, price = (
             (known.oracle(budgets), np.array([known.price(b) for b in budgets]))
             if name == "c2mabv"
@@ -229,26 +234,17 @@ def _learn(
     return found
 
 
-def _play(plan: Plan, name: str, progress: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _play(plan: Plan, name: str, player: Player) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Average quality and cost of every run, `[points, S]`, and mean pulls `[points, G, K]`."""
-    tiles: dict[int, dict[str, np.ndarray]] = {}
-    width = execute.Width()
-
-    def work(number: int) -> None:
-        tiles[number] = execute.run_tile(plan, number, width)
-
-    numbers = list(range(len(plan.tiles)))
-    done = execute.each_done(work, numbers)
-    for _ in tqdm(done, name, len(numbers), disable=not progress, leave=False):
-        pass
+    tiles = player.play(plan, name)
     (batch,) = plan.batches
     lanes = [
-        np.concatenate([tiles[n][part][-1] for n in numbers]) / batch.horizon
+        np.concatenate([tile[part][-1] for tile in tiles]) / batch.horizon
         for part in ("reward", "cost")
     ]
     pulls: np.ndarray = np.zeros(())
-    for n in numbers:
-        for point, counts in zip(tiles[n]["points"], tiles[n]["type_pulls"], strict=True):
+    for tile in tiles:
+        for point, counts in zip(tile["points"], tile["type_pulls"], strict=True):
             if not pulls.ndim:
                 pulls = np.zeros((len(plan.points), *counts.shape[1:]))
             pulls[point] += counts[-1]

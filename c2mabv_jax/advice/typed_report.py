@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from c2mabv_jax import pages
-from c2mabv_jax.advice.report import money, table
+from c2mabv_jax.advice.formats import money, table
 from c2mabv_jax.advice.typed import APART, FOLDS, Interval, TypedStudy
 from c2mabv_jax.plotting import style
 from c2mabv_jax.plotting.types import Allocation, Reached, fronts_and_allocation
@@ -23,15 +23,15 @@ KINDS = {"c2mabv": "types not seen", "c2mabv-types": "types seen"}
 _MOST_LLMS = 3  # named per type
 
 
-def contents(study: TypedStudy, target: float, command: str) -> dict[str, bytes]:
+def contents(study: TypedStudy, command: str) -> dict[str, bytes]:
     """The files of an advice about types, by name."""
     text = io.StringIO(newline="")
     lines = rows(study)
     writer = csv.DictWriter(text, list(lines[0]), restval="")
     writer.writeheader()
     writer.writerows(lines)
-    index = study.recommended(target)
-    said, drawing = words(study, target, command), picture(study, target)
+    index = study.recommended
+    said, drawing = words(study, command), picture(study)
     summary = {
         "command": command,
         "types_pay": study.pays,
@@ -95,7 +95,7 @@ def allocation(study: TypedStudy, index: int) -> Allocation:
     )
 
 
-def picture(study: TypedStudy, target: float):
+def picture(study: TypedStudy):
     """The two fronts, what was learned, and who asks what at the recommended budget."""
     reached = []
     for name, one in study.learned.items():
@@ -109,7 +109,7 @@ def picture(study: TypedStudy, target: float):
                 np.array([x.half for x in quality]),
             )
         )
-    chosen = allocation(study, study.recommended(target))
+    chosen = allocation(study, study.recommended)
     return fronts_and_allocation(study.fronts, reached, chosen, study.log.cost_unit)
 
 
@@ -148,9 +148,9 @@ def points(gain: Interval) -> str:
     return f"{100 * gain.value:.1f} [{100 * gain.low:.1f}, {100 * gain.high:.1f}]"
 
 
-def words(study: TypedStudy, target: float, command: str) -> str:
+def words(study: TypedStudy, command: str) -> str:
     """The text of advice.md."""
-    unit, index = study.log.cost_unit, study.recommended(target)
+    unit, index = study.log.cost_unit, study.recommended
     report = study.log.log_report
     text = [
         f"# Types of query in {Path(report.file).name}",
@@ -225,7 +225,7 @@ def _named(share: np.ndarray, names: tuple[str, ...]) -> str:
     return ", ".join(f"{names[k].rsplit('/', 1)[-1]} {100 * share[k]:.0f} %" for k in order)
 
 
-def printed(study: TypedStudy, target: float) -> str:
+def printed(study: TypedStudy) -> str:
     """What the command says on the terminal."""
     lines, unit = [verdict(study), ""], study.log.cost_unit
     for b, budget in enumerate(study.budgets):
@@ -237,7 +237,7 @@ def printed(study: TypedStudy, target: float) -> str:
     if not study.pays:
         lines.append("(Gains of a replay that meets the same few rows over and over.)")
         return "\n".join(lines)
-    index = study.recommended(target)
+    index = study.recommended
     lines += ["", f"At {money(float(study.budgets[index]))} {unit}:"]
     for name, _, queries, spent, asked, _ in _types(study, index):
         lines.append(f"  {name}: {queries} of queries, {spent} of money; {asked}")

@@ -63,8 +63,15 @@ def advise(
         str, typer.Option(help="Of an AWC cascade: selected (all chosen) or queried LLMs.")
     ] = "selected",
     target: Annotated[
-        float, typer.Option(help="Share of the best set's quality that the advice aims at.")
-    ] = 0.95,
+        float | None,
+        typer.Option(
+            help="Quality to reach; by default the advice is about the bend of the curve of "
+            "quality against money."
+        ),
+    ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(help="Money per query to spend at most, instead of --target.")
+    ] = None,
     horizon: Annotated[int, typer.Option(help="Queries per run.")] = 10_000,
     seeds: Annotated[int, typer.Option(help="Runs per budget and pair of alphas.")] = 64,
     seed: Annotated[int, typer.Option(help="Root of all random numbers.")] = 0,
@@ -76,12 +83,14 @@ def advise(
         bool, typer.Option("--force", help="Replace a former result in --out.")
     ] = False,
 ) -> None:
-    """Replay the log under C2MAB-V over budgets; write a report, advice.csv and figures."""
+    """Whether one fixed model is as good, or what a mix pays; which budget buys which quality.
+
+    Replays the log under C2MAB-V over budgets; writes a report, advice.csv and figures.
+    """
     target_folder = folder.choose(out, "results/advise", force)
-    if not 0 < target <= 1:
-        raise ProblemError(f"--target = {target}: give a share in (0, 1]")
     cache.enable()
     from c2mabv_jax import advice
+    from c2mabv_jax.advice.play import to_stderr
     from c2mabv_jax.advice.report import contents, printed
 
     read = LogOptions(log, models, group, columns, prices, cost_scale, from_means, min_rows, types)
@@ -94,11 +103,11 @@ def advise(
 
         both = typed.typed_study(
             world, budgets, num_selected or 1, horizon=horizon, num_seeds=seeds, seed=seed,
-            progress=sys.stderr.isatty(),
+            target=target, max_cost=max_cost, progress=sys.stderr.isatty(), say=to_stderr,
         )  # fmt: skip
         with folder.reserved(target_folder, "advise") as publish:
-            written = publish(typed_report.contents(both, target, command))
-        print(typed_report.printed(both, target))
+            written = publish(typed_report.contents(both, command))
+        print(typed_report.printed(both))
         print(
             f"\nWritten to {written}: report.html, advice.md, advice.csv, summary.json, types.png."
         )
@@ -109,12 +118,15 @@ def advise(
         budgets,
         num_selected,
         billing=billing,
+        target=target,
+        max_cost=max_cost,
         horizon=horizon,
         num_seeds=seeds,
         seed=seed,
         progress=sys.stderr.isatty(),
+        say=to_stderr,
     )
-    recommended = advice.recommend(done, target)
+    recommended = advice.recommend(done)
     with folder.reserved(target_folder, "advise") as publish:
         written = publish(contents(done, recommended, command))
     print(printed(done, recommended))
