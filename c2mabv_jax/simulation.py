@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from c2mabv_jax.engine.block import Point, lanes, per_lane, run_block
 from c2mabv_jax.engine.records import recorded_rounds
-from c2mabv_jax.engine.round import Accounting, Tally
+from c2mabv_jax.engine.tally import Accounting, Tally
 from c2mabv_jax.errors import ProblemError, check_whole
 from c2mabv_jax.policies.base import Policy, check_policy
 from c2mabv_jax.policies.known import check_types
@@ -76,19 +76,18 @@ def simulate(
     check_policy(policy)
     check_fit_of_types(problem, environment, policy)
     policy = policy.at_horizon(horizon)
-    accounting, table = accounting_for(problem, environment, coverage, marginals)
+    accounting = accounting_for(problem, environment, coverage, marginals)
     width = lanes()
     per_tile = math.ceil((tile or width) / width) * width
     point = Point(in_scaled_cost(problem, environment), environment, policy)
     point = per_lane([point], np.zeros(width, int))
-    device_table = None if table is None else jnp.asarray(table, jnp.result_type(float))
     root = jax.random.key(seed, impl="threefry2x32")
     recorded = jnp.asarray(rounds)
     end = first_seed + num_seeds
 
     def run(first: int) -> Tally:
         ids = np.arange(first, first + width, dtype=np.uint32)
-        records = run_block(point, root, jnp.asarray(ids), recorded, device_table, accounting)
+        records = run_block(point, accounting, root, jnp.asarray(ids), recorded)
         return jax.tree.map(lambda x: np.asarray(x)[..., : end - first], records)
 
     def run_tile(first: int) -> Tally:
@@ -110,9 +109,7 @@ def simulate(
             if callable(progress):
                 progress(done)
     seeds = np.arange(first_seed, end)
-    return to_dataset(
-        _join(pieces), problem, environment, policy, rounds, seeds, table, root_seed=seed
-    )
+    return to_dataset(_join(pieces), problem, environment, policy, rounds, seeds, root_seed=seed)
 
 
 def _join(pieces: Sequence[Tally]) -> Tally:
@@ -176,11 +173,11 @@ def in_scaled_cost(problem: Problem, environment: Any) -> Problem:
 
 def accounting_for(
     problem: Problem, environment: Any, coverage: bool = False, marginals: bool = False
-) -> tuple[Accounting, np.ndarray | None]:
-    """How the expected reward of a set is known here, and its table if it needs one."""
+) -> Accounting:
+    """What is tallied: it depends on how the expected reward of a set is known here."""
     table = None
     if environment.num_types is not None:  # rewards add up, so pulls by type tell
-        return Accounting("counts", coverage, marginals, environment.num_types), None
+        return Accounting("counts", coverage, marginals, environment.num_types)
     if environment.changes:  # means move, so counts do not tell
         known = problem.reward_model == "SUC" or not environment.dependent
         expected = "formula" if known else "none"
@@ -191,4 +188,6 @@ def accounting_for(
     else:
         table = environment.set_reward_table(problem.reward_model, problem.num_selected)
         expected = "none" if table is None else "table"
-    return Accounting(expected, coverage, marginals), table
+    if table is not None:
+        table = jnp.asarray(table, jnp.result_type(float))
+    return Accounting(expected, coverage, marginals, table=table)

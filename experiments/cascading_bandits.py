@@ -32,7 +32,7 @@ POLICIES = {
 def regret(policy: CUCB, positions: int, horizon: int, seeds: int, root: int = 0) -> np.ndarray:
     """Regret of each seed after `horizon` rounds, `[seeds]`."""
     problem, world = cascading_instance(ITEMS, positions, ATTRACTION, GAP)
-    accounting, _ = accounting_for(problem, world)
+    accounting = accounting_for(problem, world)
     width, rng = lanes(), np.random.default_rng(root)
     means = np.asarray(world.mean_reward)
     best = horizon * (1 - (1 - ATTRACTION) ** positions)
@@ -47,7 +47,7 @@ def regret(policy: CUCB, positions: int, horizon: int, seeds: int, root: int = 0
         ids = jnp.arange(start, start + width, dtype=jnp.uint32)
         key = jax.random.key(root, impl="threefry2x32")
         last = jnp.asarray([horizon], jnp.int32)
-        tally = run_block(point, key, ids, last, None, accounting)
+        tally = run_block(point, accounting, key, ids, last)
         assert tally.expected is not None
         shortfall.append(best - value(tally.expected)[-1])
     return np.concatenate(shortfall)[:seeds]

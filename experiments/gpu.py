@@ -26,7 +26,6 @@ from c2mabv_jax.array import sums
 from c2mabv_jax.bench.case import Case
 from c2mabv_jax.bench.run import file_name, machine, versions
 from c2mabv_jax.engine import block
-from c2mabv_jax.engine.round import empty_tally
 from c2mabv_jax.simulation import accounting_for, in_scaled_cost
 from experiments.setting import Setting
 
@@ -37,7 +36,7 @@ FARTHEST = 4.0  # standard errors; six comparisons, so a false alarm has probabi
 def prepared(model: str, num_arms: int, width: int) -> tuple[Any, Any]:
     """The points of a block and what is tallied."""
     problem, environment, policy = Case(reward_model=model, num_arms=num_arms).build()
-    accounting, _ = accounting_for(problem, environment)
+    accounting = accounting_for(problem, environment)
     point = block.Point(in_scaled_cost(problem, environment), environment, policy)
     return block.per_lane([point], np.zeros(width, int)), accounting
 
@@ -48,7 +47,7 @@ def play(model: str, num_arms: int, width: int, horizon: int, first: int = 0) ->
     seeds = jnp.arange(first, first + width, dtype=jnp.uint32)
     last = jnp.asarray([horizon], jnp.int32)
     root = jax.random.key(0, impl="threefry2x32")
-    tally = block.run_block(point, root, seeds, last, None, accounting)
+    tally = block.run_block(point, accounting, root, seeds, last)
     return jax.tree.map(lambda x: np.asarray(x)[0], tally)
 
 
@@ -108,8 +107,8 @@ def rate(model: str, num_arms: int, width: int, horizon: int) -> dict[str, Any]:
 def bytes_of_state(model: str, num_arms: int) -> int:
     """Of one run: what a round reads and writes at least once each."""
     problem, environment, policy = Case(reward_model=model, num_arms=num_arms).build()
-    accounting, _ = accounting_for(problem, environment)
-    leaves = jax.tree.leaves((policy.init(problem), empty_tally(problem, accounting)))
+    accounting = accounting_for(problem, environment)
+    leaves = jax.tree.leaves((policy.init(problem), accounting.begin(problem)))
     return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
 
 

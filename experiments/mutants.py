@@ -247,7 +247,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("engine/round.py", "residual = jnp.where(infeasible, 0, certificate.feasibility)",
            "residual = certificate.feasibility", "fallbacks count as infeasible solutions",
            ("test_simulate::test_an_unaffordable_budget_is_counted_and_the_cheapest_are_asked",)),
-    Mutant("engine/round.py", '"gap": jnp.maximum(tally.gap, certificate.gap)',
+    Mutant("engine/tally.py", '"gap": jnp.maximum(seen.gap, certificate.gap)',
            '"gap": certificate.gap', "the worst gap is the last",
            ("test_simulate::test_a_longer_horizon_begins_with_the_shorter_one",)),
     Mutant("engine/round.py", "selected=decision.selected & available",

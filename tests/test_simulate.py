@@ -1,6 +1,5 @@
 """What `simulate` guarantees: trajectories, compilations, sums, labels, messages."""
 
-import functools
 import json
 
 import jax
@@ -17,7 +16,7 @@ from c2mabv_jax import simulation as run
 from c2mabv_jax.array import sums
 from c2mabv_jax.engine import block
 from c2mabv_jax.engine.records import recorded_rounds
-from c2mabv_jax.engine.round import Accounting
+from c2mabv_jax.engine.tally import Accounting
 from c2mabv_jax.policies import C2MABV
 from c2mabv_jax.policies.catalogue import POLICIES
 
@@ -108,14 +107,13 @@ def point(asked=None, policy=POLICY, world=WORLD):
 
 def run_points(points, which, seeds):
     root = jax.random.key(0, impl="threefry2x32")
-    accounting, _ = run.accounting_for(problem(), WORLD)
+    accounting = run.accounting_for(problem(), WORLD)
     tally = block.run_block(
         block.per_lane(points, which),
+        accounting,
         root,
         jnp.asarray(seeds, jnp.uint32),
         jnp.asarray(RECORDS, jnp.int32),
-        None,
-        accounting,
     )
     return jax.tree.map(np.asarray, tally)
 
@@ -184,8 +182,9 @@ def test_memory_does_not_grow_with_the_horizon():
     assert sizes[0] == sizes[1]
     accounting = Accounting("counts")
     records = jax.eval_shape(
-        functools.partial(block.advance, accounting=accounting, table=None),
+        block.advance,
         block.per_lane([point()], np.zeros(width, int)),
+        accounting,
         jax.random.key(0, impl="threefry2x32"),
         jnp.arange(width, dtype=jnp.uint32),
         jnp.asarray([10, 25, 10**9], jnp.int32),

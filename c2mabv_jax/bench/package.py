@@ -40,14 +40,14 @@ def over_blocks(run: Callable[[jax.Array, jax.Array], Any], num_seeds: int, root
 def package(case: Case, solver: str = "exact") -> Contestant:
     """C2MAB-V of this package with all its statistics."""
     problem, environment, policy = case.build(solver)
-    accounting, _ = accounting_for(problem, environment)
+    accounting = accounting_for(problem, environment)
     point = Point(in_scaled_cost(problem, environment), environment, policy)
     point = per_lane([point], np.zeros(lanes(), int))
     last = jnp.asarray([case.horizon], jnp.int32)
 
     def play(num_seeds: int, root: int) -> Outcome:
         tallies = over_blocks(
-            lambda key, ids: run_block(point, key, ids, last, None, accounting), num_seeds, root
+            lambda key, ids: run_block(point, accounting, key, ids, last), num_seeds, root
         )
         tally = jax.tree.map(lambda *parts: np.concatenate(parts, axis=-1)[0], *tallies)
         return Outcome(

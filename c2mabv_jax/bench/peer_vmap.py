@@ -10,7 +10,8 @@ from jax import Array
 from c2mabv_jax.array import streams, sums
 from c2mabv_jax.bench.case import Case, Contestant, Outcome
 from c2mabv_jax.bench.package import threads
-from c2mabv_jax.engine.round import Tally, empty_tally, play
+from c2mabv_jax.engine.round import play
+from c2mabv_jax.engine.tally import Tally
 from c2mabv_jax.simulation import accounting_for, in_scaled_cost
 
 BATCH = 1024
@@ -19,7 +20,7 @@ BATCH = 1024
 def plain_vmap(case: Case) -> Contestant:
     """What one writes first: scan one run, vmap the scan, jit the whole."""
     problem, environment, policy = case.build()
-    accounting, _ = accounting_for(problem, environment)
+    accounting = accounting_for(problem, environment)
     problem = in_scaled_cost(problem, environment)
 
     def one_run(root: Array, seed: Array) -> Tally:
@@ -27,9 +28,11 @@ def plain_vmap(case: Case) -> Contestant:
 
         def one_round(carry, t):
             key = streams.fold_in(run_key, t)
-            return play(problem, environment, policy, accounting, None, key, t, *carry), None
+            state, tally = carry
+            now = play(problem, environment, policy, key, t, state)
+            return (now.state, accounting.see(tally, now)), None
 
-        start = (policy.init(problem), empty_tally(problem, accounting))
+        start = (policy.init(problem), accounting.begin(problem))
         (_, tally), _ = jax.lax.scan(one_round, start, jnp.arange(1, case.horizon + 1))
         return tally
 

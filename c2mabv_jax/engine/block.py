@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,15 +21,13 @@ from jax import Array
 
 from c2mabv_jax.array import streams
 from c2mabv_jax.array.xla import LARGEST_LOOP, as_one_function, compiler_options
-from c2mabv_jax.engine.round import (
-    Accounting,
-    Tally,
-    empty_tally,
-    play,
-)
+from c2mabv_jax.engine.observer import Observer
+from c2mabv_jax.engine.round import play
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies.base import Policy
 from c2mabv_jax.problem import Problem
+
+T = TypeVar("T")
 
 # Wide enough to hide the cost of starting an operation, narrow enough to stay in the cache.
 LANES = {"cpu": 64, "gpu": 32768, "tpu": 8192}
@@ -53,8 +51,8 @@ def lanes() -> int:
     return LANES.get(jax.default_backend(), LANES["cpu"])
 
 
-def per_lane(points: Sequence[Point], which: np.ndarray) -> Point:
-    """The points of a block's lanes as one point whose numbers are `[..., B]`.
+def per_lane(points: Sequence[T], which: np.ndarray) -> T:
+    """The points (or observers) of a block's lanes as one, its numbers `[..., B]`.
 
     Args:
       points: of one structure: the same sizes, options and kinds of everything.
@@ -66,13 +64,17 @@ def per_lane(points: Sequence[Point], which: np.ndarray) -> Point:
     shared = shared_leaves(points[0])
     for point in points[1:]:
         if structure != jax.tree.structure(point) or not all(
-            map(np.array_equal, shared, shared_leaves(point))
+            map(_same, shared, shared_leaves(point))
         ):
             raise ProblemError(
                 "points: a block needs points of one structure (sizes, options, kinds of policy "
                 "and environment, the same log); group them first"
             )
     return _stack(points, np.asarray(which))
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other or np.array_equal(one, other)
 
 
 def _stack(nodes: Sequence[Any], which: np.ndarray) -> Any:
@@ -111,36 +113,26 @@ def shared_leaves(node: Any) -> list[Any]:
     )
 
 
-def advance(
-    point: Point,
-    root: Array,
-    seeds: Array,
-    record_at: Array,
-    table: Array | None,
-    accounting: Accounting,
-) -> Tally:
+def advance(point: Point, observer: Observer, root: Array, seeds: Array, record_at: Array) -> Any:
     """Run a block from the first round to the last; not compiled (see `run_block`).
 
     Args:
-      point: from `per_lane`; every number `[..., B]`.
+      point, observer: from `per_lane`; every number `[..., B]`.
       root: one typed threefry key.
       seeds: seed ids, uint32 `[B]`.
       record_at: rounds to record, ascending (repeats allowed), int32 `[R]`; the last one is
         the horizon.
-      table: expected set rewards by subset, `[2^K]`, or None.
-      accounting: what to tally.
 
     Returns:
-      The tally at the recorded rounds, every entry `[R, ..., B]`.
+      What the observer keeps at the recorded rounds, every entry `[R, ..., B]`.
     """
     problem, environment, policy = point
-    width = seeds.shape
     run_key = streams.run_keys(root, seeds)
     spread = lambda x: jnp.broadcast_to(  # noqa: E731
-        jnp.asarray(x)[..., None], jnp.shape(x) + width
+        jnp.asarray(x)[..., None], jnp.shape(x) + seeds.shape
     )
     state = jax.tree.map(spread, policy.init(problem))
-    tally = jax.tree.map(spread, empty_tally(problem, accounting))
+    seen = jax.tree.map(spread, observer.begin(problem))
 
     # The words of a round's key are made one round ahead: what crosses a loop is computed
     # once, where the compiler would otherwise hash them anew for every number drawn.
@@ -148,40 +140,36 @@ def advance(
 
     def until(carry, last):
         def one_round(inner):
-            t, words, state, tally = inner
+            t, words, state, seen = inner
             key = streams.from_words(*words)
-            state, tally = play(
-                problem, environment, policy, accounting, table, key, t, state, tally
-            )
-            return t + 1, ahead(t + 1), state, tally
+            now = play(problem, environment, policy, key, t, state)
+            return t + 1, ahead(t + 1), now.state, observer.see(seen, now)
 
+        carry = (*carry[:-1], observer.afresh(carry[-1]))
         carry = jax.lax.while_loop(lambda inner: inner[0] <= last, one_round, carry)
         return carry, carry[-1]
 
-    _, records = jax.lax.scan(until, (jnp.int32(1), ahead(jnp.int32(1)), state, tally), record_at)
+    _, records = jax.lax.scan(until, (jnp.int32(1), ahead(jnp.int32(1)), state, seen), record_at)
     return records
 
 
-@functools.cache
-def program(accounting: Accounting, one: bool) -> Callable[..., Tally]:
+def program(one: bool) -> Callable[..., Any]:
     """`advance` as every program of the package contains it, not compiled.
 
     Args:
-      accounting: what to tally.
       one: whether the CPU's compiler makes one function of it (see `as_one`).
     """
-    play = functools.partial(advance, accounting=accounting)
-    return as_one_function(play) if one else play
+    return as_one_function(advance) if one else advance
 
 
 _OURS = ("c2mabv_jax.policies.", "c2mabv_jax.environments.")
 _too_heavy: set[Any] = set()  # structures of which the compiler could not make one function
 
 
-def as_one(point: Point, seeds: Array) -> bool:
+def as_one(point: Point, observer: Observer, seeds: Array) -> bool:
     """Whether a block is small enough, and its policy light enough, for one function."""
     small = point.problem.num_arms * seeds.size <= LARGEST_LOOP
-    structure = jax.tree.structure(point)
+    structure = jax.tree.structure((point, observer))
     return (
         jax.default_backend() == "cpu" and small and _tried(point) and structure not in _too_heavy
     )
@@ -196,45 +184,33 @@ def _tried(point: Point) -> bool:
     return plain and point.environment.num_types is None
 
 
-def or_in_pieces(run: Callable[[bool], Any], point: Point, seeds: Array) -> Any:
+def or_in_pieces(run: Callable[[bool], Any], point: Point, observer: Observer, seeds: Array) -> Any:
     """`run(one)` with one function where the compiler can make it, else in pieces.
 
     A loop that the compiler wants to share out over threads cannot be part of one function;
     which loops it does is its secret, so it is asked.
     """
-    one = as_one(point, seeds)
+    one = as_one(point, observer, seeds)
     try:
         return run(one)
     except jax.errors.JaxRuntimeError as error:
         if not one or "RESOURCE_EXHAUSTED" in str(error):
             raise
-        _too_heavy.add(jax.tree.structure(point))
+        _too_heavy.add(jax.tree.structure((point, observer)))
         return run(False)
 
 
-_programs: dict[tuple[Accounting, bool], Any] = {}
+@functools.cache
+def _compiled(one: bool) -> Any:
+    return jax.jit(program(one), compiler_options=compiler_options())
 
 
-def _compiled(accounting: Accounting, one: bool) -> Any:
-    key = accounting, one
-    if key not in _programs:
-        _programs[key] = jax.jit(program(*key), compiler_options=compiler_options())
-    return _programs[key]
-
-
-def run_block(
-    point: Point,
-    root: Array,
-    seeds: Array,
-    record_at: Array,
-    table: Array | None,
-    accounting: Accounting,
-) -> Tally:
+def run_block(point: Point, observer: Observer, root: Array, seeds: Array, record_at: Array) -> Any:
     """`advance`, compiled once per structure."""
-    arguments = (point, root, seeds, record_at, table)
-    return or_in_pieces(lambda one: _compiled(accounting, one)(*arguments), point, seeds)
+    arguments = (point, observer, root, seeds, record_at)
+    return or_in_pieces(lambda one: _compiled(one)(*arguments), point, observer, seeds)
 
 
 def compilations() -> int:
     """How many programs `run_block` has compiled in this process."""
-    return sum(compiled._cache_size() for compiled in list(_programs.values()))
+    return sum(_compiled(one)._cache_size() for one in (True, False))

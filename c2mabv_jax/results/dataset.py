@@ -13,7 +13,7 @@ import xarray as xr
 
 import c2mabv_jax
 from c2mabv_jax.array import sums
-from c2mabv_jax.engine.round import Tally
+from c2mabv_jax.engine.tally import Tally
 from c2mabv_jax.policies.two_tier import message_bytes
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.results.typed import of_types
@@ -29,7 +29,6 @@ def to_dataset(
     policy: Any,
     rounds: np.ndarray,
     seeds: np.ndarray,
-    table: np.ndarray | None,
     root_seed: int,
 ) -> xr.Dataset:
     """Label a tally `[R, ..., B]` as a dataset with dims `seed`, `round`, `arm`.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from c2mabv_jax.array import sums
-from c2mabv_jax.engine.round import TypeTally
+from c2mabv_jax.engine.tally import TypeTally
 from c2mabv_jax.theory.typed import money_by_type
 
 

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from c2mabv_jax.engine.records import recorded_rounds
-from c2mabv_jax.engine.round import Accounting
+from c2mabv_jax.engine.tally import Accounting
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.simulation import accounting_for, check_fit, check_fit_of_types
 from c2mabv_jax.sweep.grid import Point
@@ -33,7 +33,7 @@ class Program(NamedTuple):
 
     Attributes:
       structure: of (problem, environment, policy), with shapes and kinds of leaves; hashable.
-      accounting: what is tallied.
+      accounting: what is tallied, without its table of set rewards.
       shared: whether part of the environment (a log, a table of set rewards) is one argument
         for all lanes of a block, so that a block holds lanes of one environment only.
     """
@@ -126,7 +126,7 @@ def make_plan(
         problem, environment = point.problem, point.environment
         key = id(environment), problem.reward_model
         if key not in accountings:
-            accountings[key], _ = accounting_for(problem, environment, coverage)
+            accountings[key] = accounting_for(problem, environment, coverage)
         program = program_of(point, accountings[key])
         number = programs.setdefault(program, len(programs))
         world = id(point.environment) if program.shared else 0
@@ -154,7 +154,7 @@ def program_of(point: Point, accounting: Accounting) -> Program:
     structure = jax.tree.structure(things), tuple((x.shape, x.dtype.kind) for x in leaves)
     fields = dataclasses.fields(point.environment)
     shared = accounting.expected == "table" or any(f.metadata.get("shared") for f in fields)
-    return Program(structure, accounting, shared)
+    return Program(structure, dataclasses.replace(accounting, table=None), shared)
 
 
 def common_rounds(horizons: Sequence[int], record_at: Any) -> np.ndarray:

@@ -24,7 +24,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from c2mabv_jax.array import sums
 from c2mabv_jax.array.xla import compiler_options
 from c2mabv_jax.engine import block
-from c2mabv_jax.engine.round import Accounting, Tally, TypeTally
+from c2mabv_jax.engine.tally import Accounting, Tally, TypeTally
 from c2mabv_jax.results import typed
 from c2mabv_jax.simulation import in_scaled_cost
 from c2mabv_jax.sweep.plan import Batch, Plan, Program, Tile
@@ -36,11 +36,11 @@ Arrays = dict[str, np.ndarray]
 class Call(NamedTuple):
     """Arguments of one compiled call."""
 
-    point: Any
+    point: block.Point
+    observer: Accounting
     root: Any
     seeds: Any
     record_at: Any
-    table: Any
 
 
 def run_tile(plan: Plan, tile: Tile, width: int, per_seed: bool = False) -> Arrays:
@@ -75,12 +75,14 @@ def arguments(
         block.Point(in_scaled_cost(p.problem, p.environment), p.environment, p.policy)
         for p in points
     ]
-    table: Any = None
-    if program.accounting.expected == "table":
+    accounting = program.accounting
+    if accounting.expected == "table":
+        first = points[0]
         table = set_reward_table(
-            points[0].environment, points[0].problem.reward_model, points[0].problem.num_selected
+            first.environment, first.problem.reward_model, first.problem.num_selected
         )
-        table = jnp.asarray(table, jnp.result_type(float))
+        on_device = jnp.asarray(table, jnp.result_type(float))
+        accounting = dataclasses.replace(accounting, table=on_device)
     rounds = plan.recorded(batch.horizon)
     padded = np.full(len(plan.rounds), batch.horizon, np.int32)
     padded[: len(rounds)] = rounds
@@ -88,10 +90,10 @@ def arguments(
         padded = np.minimum(padded, horizon)
     return Call(
         block.per_lane(scaled, lane_point.reshape(-1)),
+        accounting,
         jax.random.key(plan.seed, impl="threefry2x32"),
         jnp.asarray((plan.first_seed + seed).astype(np.uint32)),
         jnp.asarray(padded),
-        table,
     )
 
 
@@ -119,15 +121,16 @@ def compile_once(program: Program, call: Call) -> None:
 def run(program: Program, call: Call) -> Tally:
     """One compiled call, its lanes shared out evenly over all local devices."""
     if jax.local_device_count() == 1:
-        return block.run_block(*call, program.accounting)
-    leaves, structure = jax.tree.flatten_with_path(call.point)
-    specs = tuple(_lanes_last(leaf.ndim, _is_shared(call.point, path)) for path, leaf in leaves)
+        return block.run_block(*call)
+    both = call[:2]
+    leaves, structure = jax.tree.flatten_with_path(both)
+    specs = tuple(_lanes_last(leaf.ndim, _is_shared(both, path)) for path, leaf in leaves)
     numbers = [leaf for _, leaf in leaves]
 
     def play(one: bool) -> Tally:
-        return _sharded(structure, specs, program.accounting, one)(numbers, *call[1:])
+        return _sharded(structure, specs, one)(numbers, *call[2:])
 
-    return block.or_in_pieces(play, call.point, call.seeds[: block.lanes()])
+    return block.or_in_pieces(play, *both, call.seeds[: block.lanes()])
 
 
 def _lanes_last(ndim: int, shared: bool = False) -> PartitionSpec:
@@ -149,9 +152,7 @@ def _is_shared(node: Any, path: tuple) -> bool:
 
 
 @functools.cache
-def _sharded(
-    structure: Any, specs: tuple[PartitionSpec, ...], accounting: Accounting, one: bool
-) -> Any:
+def _sharded(structure: Any, specs: tuple[PartitionSpec, ...], one: bool) -> Any:
     """`block.advance` on every device with its own share of the lanes.
 
     Every device runs the program of one block, not a part of a larger one, so the number of
@@ -161,23 +162,22 @@ def _sharded(
     mesh = jax.make_mesh((len(devices),), ("lanes",), (AxisType.Auto,), devices=devices)
     whole, lanes = PartitionSpec(), PartitionSpec("lanes")
 
-    def body(leaves, root, seeds, record_at, table):
-        point = jax.tree.unflatten(structure, leaves)
-        return block.program(accounting, one)(point, root, seeds, record_at, table)
+    def body(leaves, root, seeds, record_at):
+        return block.program(one)(*jax.tree.unflatten(structure, leaves), root, seeds, record_at)
 
-    def on_all(leaves, root, seeds, record_at, table):
-        shapes = jax.eval_shape(body, leaves, root, seeds, record_at, table)
+    def on_all(leaves, root, seeds, record_at):
+        shapes = jax.eval_shape(body, leaves, root, seeds, record_at)
         mapped = jax.shard_map(
             body,
             mesh=mesh,
-            in_specs=(list(specs), whole, lanes, whole, whole),
+            in_specs=(list(specs), whole, lanes, whole),
             out_specs=jax.tree.map(lambda x: _lanes_last(x.ndim), shapes),
             check_vma=False,
         )
-        return mapped(leaves, root, seeds, record_at, table)
+        return mapped(leaves, root, seeds, record_at)
 
     place = lambda spec: NamedSharding(mesh, spec)  # noqa: E731
-    arguments = ([place(s) for s in specs], *map(place, (whole, lanes, whole, whole)))
+    arguments = ([place(s) for s in specs], *map(place, (whole, lanes, whole)))
     return jax.jit(on_all, in_shardings=arguments, compiler_options=compiler_options())
 
 

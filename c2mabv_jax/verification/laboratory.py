@@ -21,7 +21,7 @@ from jax import Array
 
 from c2mabv_jax import rounding
 from c2mabv_jax.array import sums
-from c2mabv_jax.engine.block import Point, lanes, per_lane
+from c2mabv_jax.engine.block import Point, lanes, per_lane, run_block
 from c2mabv_jax.engine.round import expected_reward
 from c2mabv_jax.policies.c2mabv import C2MABV
 from c2mabv_jax.problem import Problem
@@ -29,7 +29,7 @@ from c2mabv_jax.simulation import simulate
 from c2mabv_jax.verification.instances import Instance
 from c2mabv_jax.verification.presets import Preset
 from c2mabv_jax.verification.transcript import Transcript, write_down
-from c2mabv_jax.verification.watch import Truth, Watch, compiled
+from c2mabv_jax.verification.watch import Watch, Watcher
 
 
 def _as_is(thing: Any) -> Any:
@@ -123,7 +123,7 @@ class Laboratory:
         key = (instance.name, policy, horizon, runs)
         if key not in self._transcripts:
             self._transcripts[key] = write_down(
-                per_lane([self.under_test(instance, policy)], np.zeros(runs, int)),
+                self.under_test(instance, policy),
                 self.seed,
                 runs,
                 horizon,
@@ -137,19 +137,22 @@ class Laboratory:
     ) -> Paths:
         """Watched runs, one instance each (of one structure: sizes, reward model, laws)."""
         points, which = _distinct(instances)
-        values = np.array([instance.benchmark for instance in points])
-        prices = np.array([instance.best.multiplier for instance in points])
         tested = [self.under_test(instance, policy) for instance in points]
-        return self.play(tested, Truth(values, prices), which, rounds)
+        watchers = [Watcher(one.benchmark, one.best.multiplier) for one in points]
+        return self.play(tested, watchers, which, rounds)
 
     def play(
-        self, points: Sequence[Point], truth: Truth, which: np.ndarray, rounds: Sequence[int]
+        self,
+        points: Sequence[Point],
+        watchers: Sequence[Watcher],
+        which: np.ndarray,
+        rounds: Sequence[int],
     ) -> Paths:
         """Watched runs; run i plays `points[which[i]]` with seed id i.
 
         Args:
           points: of one structure.
-          truth: benchmark value and price of every point, `[points]` each.
+          watchers: of every point.
           which: `[runs]`.
           rounds: to be recorded, ascending.
         """
@@ -164,11 +167,9 @@ class Laboratory:
         def block(start: int) -> Watch:
             ids = np.arange(start, start + width)
             mine = which[np.minimum(ids, runs - 1)]
-            point = per_lane(points, mine)
-            known = Truth(*(jnp.asarray(x[mine], jnp.result_type(float)) for x in truth))
             seeds = jnp.asarray(ids, jnp.uint32)
-            arguments = *point, known, root, seeds, jnp.asarray(padded)
-            seen = compiled(*arguments)(*arguments)
+            point, watcher = per_lane(points, mine), per_lane(watchers, mine)
+            seen = run_block(point, watcher, root, seeds, jnp.asarray(padded))
             self.progress(int(record_at[-1]) * width)
             keep = min(width, runs - start)
             return _on_host(seen, len(record_at), keep)

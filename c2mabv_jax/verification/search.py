@@ -25,7 +25,7 @@ from c2mabv_jax.verification.claim import Claim, Comparison
 from c2mabv_jax.verification.laboratory import Laboratory
 from c2mabv_jax.verification.presets import Search
 from c2mabv_jax.verification.statistic import Mean
-from c2mabv_jax.verification.watch import Truth
+from c2mabv_jax.verification.watch import Watcher
 
 NUM_ARMS, NUM_SELECTED = 6, 2
 ELITE = 0.1  # share of a generation that the next one is drawn around
@@ -122,10 +122,10 @@ def play(
         Point(problem.replace(budget=float(rho)), synthetic(mu, c), C2MABV())
         for mu, c, rho in zip(*instances, strict=True)
     ]
-    value, price = lp_values(instances, NUM_SELECTED)
+    watchers = [Watcher(*known) for known in zip(*lp_values(instances, NUM_SELECTED), strict=True)]
     which = np.repeat(np.arange(len(points)), runs)
     elsewhere = dataclasses.replace(laboratory, seed=(laboratory.seed + FRESH * seed) % 2**32)
-    seen = elsewhere.play(points, Truth(value, price), which, [horizon]).watch
+    seen = elsewhere.play(points, watchers, which, [horizon]).watch
     bound, shape = limits(horizon), (len(points), runs)
     overspend = np.maximum(seen.overspend_realised[:, -1], 0)
     return {

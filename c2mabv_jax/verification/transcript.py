@@ -6,6 +6,8 @@ the host can recompute bounds, optima, orders and bills from the outcomes alone 
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -13,8 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from c2mabv_jax.array import streams
-from c2mabv_jax.engine.round import serve
+from c2mabv_jax.array.pytree import register_dataclass
+from c2mabv_jax.engine.block import Point, per_lane, run_block
+from c2mabv_jax.engine.observer import Observer, Round
+from c2mabv_jax.problem import Problem
 
 
 class Transcript(NamedTuple):
@@ -41,28 +45,28 @@ class Transcript(NamedTuple):
     expected: Any
 
 
-def transcribe(point: Any, root: Array, seeds: Array, horizon: int, expected: Any) -> Transcript:
-    """Play runs and write every round down; entries `[T, K, runs]` or `[T, runs]`.
+@register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Scribe(Observer):
+    """Keeps the last round as a `Transcript`: to be recorded at every round.
 
-    Args:
-      point: a problem, its world and a policy, numbers per run `[..., runs]` or single.
-      root: one typed threefry key. seeds: seed ids, `[runs]`.
-      horizon: T, static.
+    Attributes:
       expected: how the system accounts for r(S_t; mu): `(problem, environment, decision,
         feedback) -> [runs]`.
     """
-    problem, environment, policy = point
-    run_key = streams.run_keys(root, seeds)
-    spread = lambda x: jnp.broadcast_to(  # noqa: E731
-        jnp.asarray(x)[..., None], jnp.shape(x) + seeds.shape
-    )
-    state = jax.tree.map(spread, policy.init(problem))
 
-    def one_round(state, t):
-        key = streams.fold_in(run_key, t)
-        decision = policy.select(problem, state, key)
-        feedback, _, spent = serve(problem, environment, decision, key, t)
-        seen = Transcript(
+    expected: Callable[..., Array] = dataclasses.field(metadata={"static": True})
+
+    def begin(self, problem: Problem) -> Transcript:
+        numbers, yes = jnp.zeros(problem.num_arms), jnp.zeros(problem.num_arms, bool)
+        zero = jnp.zeros(())
+        return Transcript(numbers, numbers, numbers, yes, yes, yes, numbers, numbers, zero, zero)
+
+    def see(self, seen: Transcript, now: Round) -> Transcript:
+        del seen
+        decision, feedback = now.decision, now.feedback
+        assert decision.evidence.bounds is not None
+        return Transcript(
             decision.evidence.bounds.reward_ucb,
             decision.evidence.bounds.cost_lcb,
             decision.marginals,
@@ -71,23 +75,19 @@ def transcribe(point: Any, root: Array, seeds: Array, horizon: int, expected: An
             feedback.billed,
             feedback.reward,
             feedback.cost,
-            spent,
-            expected(problem, environment, decision, feedback),
+            now.cost,
+            self.expected(now.problem, now.truth, decision, feedback),
         )
-        return policy.update(problem, state, decision, feedback), seen
-
-    return jax.lax.scan(one_round, state, jnp.arange(1, horizon + 1, dtype=jnp.int32))[1]
 
 
-# Compiling takes longer than playing here.
-_FAST = {"xla_backend_optimization_level": 0}
-_compiled = jax.jit(transcribe, static_argnums=(3, 4), compiler_options=_FAST)
-
-
-def write_down(point: Any, seed: int, runs: int, horizon: int, expected: Any) -> Transcript:
-    """`transcribe` runs 0 .. runs - 1, on the host: float64 and bool, runs first."""
+def write_down(
+    point: Point, seed: int, runs: int, horizon: int, expected: Callable[..., Array]
+) -> Transcript:
+    """Every round of runs 0 .. runs - 1, on the host: float64 and bool, runs first."""
     root = jax.random.key(seed, impl="threefry2x32")
-    seen = _compiled(point, root, jnp.arange(runs, dtype=jnp.uint32), horizon, expected)
+    rounds = jnp.arange(1, horizon + 1, dtype=jnp.int32)
+    lanes = per_lane([point], np.zeros(runs, int))
+    seen = run_block(lanes, Scribe(expected), root, jnp.arange(runs, dtype=jnp.uint32), rounds)
     host = lambda x: np.moveaxis(np.asarray(x), -1, 0)  # noqa: E731
     plain = (host(x) for x in seen)
     return Transcript(*(x if x.dtype == bool else x.astype(float) for x in plain))
