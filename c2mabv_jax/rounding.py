@@ -15,6 +15,7 @@ from jax import Array
 
 from c2mabv_jax.array import streams
 from c2mabv_jax.array.arms import arm_index, once, reduce_arms, total
+from c2mabv_jax.array.xla import stored
 
 _WHOLE = 1e-5  # two entries whose sum is this close to 1 are one unit that was split
 
@@ -106,7 +107,8 @@ def pivotal(uniform: Array, marginals: Array, num_selected: int | None = None) -
         node = np.where(node < 2 * pairs, node // 2, node - pairs)
         duelled = (node < pairs).reshape(index.shape)
         out = duelled & (index == jnp.take(decided, np.minimum(node, pairs - 1), axis=0))
-        selected = jnp.where(out, ~jnp.take(small, np.minimum(node, pairs - 1), axis=0), selected)
+        won = ~jnp.take(small, np.minimum(node, pairs - 1), axis=0)
+        selected = stored(jnp.where(out, won, selected))
         arms = jnp.concatenate([jnp.where(a_wins == small, a, b), arms[2 * pairs :]])
         mass = jnp.concatenate([rest, mass[2 * pairs :]])
     last = mass[0] > 0.5 if num_selected is not None else uniform[duel] < mass[0]

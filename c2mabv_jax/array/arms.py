@@ -5,12 +5,14 @@ Arrays are arm first, `[K, ...]`; reductions give `[...]`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import jax.numpy as jnp
 from jax import Array
 
-UNROLL_LIMIT = 32  # more arms than this are combined by halving
+IN_ORDER = 32  # up to here arms are combined one after another, above it by halving
+UNROLLED = 64  # up to here an arm is an operation of its own in the compiled program
 
 
 def arm_index(like: Array) -> Array:
@@ -21,19 +23,25 @@ def arm_index(like: Array) -> Array:
 def reduce_arms(combine: Callable[[Array, Array], Array], values: Array) -> Array:
     """Combine over the arm axis in an order that the code fixes, not the compiler.
 
-    Every batch layout then rounds alike. Few arms are combined one after another (each step
-    is a cheap vector operation over the batch); many by halving.
+    Every batch layout then rounds alike. Few arms are combined one after another, many by
+    halving. Arm by arm the whole is one fused loop over the batch, with nothing stored between.
     """
-    if values.shape[0] <= UNROLL_LIMIT:
-        result = values[0]
-        for k in range(1, values.shape[0]):
-            result = combine(result, values[k])
-        return result
-    while values.shape[0] > 1:
-        half = values.shape[0] // 2
-        paired = combine(values[:half], values[half : 2 * half])
-        values = jnp.concatenate([paired, values[2 * half :]])
-    return values[0]
+    if values.shape[0] <= IN_ORDER:
+        return functools.reduce(combine, list(values))
+    while values.shape[0] > UNROLLED:
+        values = _halved(combine, values)
+    rows = list(values)
+    while len(rows) > 1:
+        half = len(rows) // 2
+        paired = list(map(combine, rows[:half], rows[half : 2 * half]))
+        rows = paired + rows[2 * half :]
+    return rows[0]
+
+
+def _halved(combine: Callable[[Array, Array], Array], values: Array) -> Array:
+    half = values.shape[0] // 2
+    paired = combine(values[:half], values[half : 2 * half])
+    return jnp.concatenate([paired, values[2 * half :]])
 
 
 def product(factors: Array) -> Array:

@@ -80,7 +80,7 @@ def _pairs(key: Array, purpose: int, counter: Array) -> tuple[Array, Array]:
         first, second = _threefry((k0, k1), purpose, counter)
         return _to_unit(first), _to_unit(second)
 
-    return pair_apart(hashed, *words(key), counter)
+    return pair_apart(hashed, words(key), counter)
 
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))

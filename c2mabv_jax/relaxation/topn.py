@@ -5,9 +5,9 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array
 
-from c2mabv_jax.array.arms import UNROLL_LIMIT, arm_index, largest, once
+from c2mabv_jax.array.arms import UNROLLED, arm_index, largest, once
 
-RANK_LIMIT = 16  # above this, N rounds of extraction beat K^2 / 2 comparisons
+RANKED = 16  # arms up to which K^2 / 2 comparisons are the cheapest
 
 
 def top_n(
@@ -33,13 +33,20 @@ def top_n(
         chosen = jnp.zeros(scores.shape, bool)
     elif num_selected >= num_arms:
         chosen = jnp.ones(scores.shape, bool)
-    elif num_arms <= RANK_LIMIT:
+    elif num_arms <= RANKED:
         return _by_rank(keys, num_selected, positive)
-    elif 2 * num_selected <= num_arms:
-        chosen = _by_extraction(keys, num_selected, last_index=False)
-    else:  # drop the smallest; among equals the highest index goes first
-        chosen = ~_by_extraction([-key for key in keys], num_arms - num_selected, last_index=True)
+    elif 2 * num_selected > num_arms:  # drop the smallest; of equals the last goes first
+        dropped = [-key[::-1] for key in keys]
+        chosen = ~_of_many(dropped, num_arms - num_selected, one)[::-1]
+    else:
+        chosen = _of_many(keys, num_selected, one)
     return chosen & (keys[0] > 0) if positive else chosen
+
+
+def _of_many(keys: list[Array], num_selected: int, one: Array) -> Array:
+    if len(keys) == 1 and len(keys[0]) <= UNROLLED:
+        return _by_threshold(keys[0], num_selected, one[0])
+    return _by_extraction(keys, num_selected)
 
 
 def _by_rank(keys: list[Array], num_selected: int, positive: bool) -> Array:
@@ -60,24 +67,43 @@ def _by_rank(keys: list[Array], num_selected: int, positive: bool) -> Array:
     return jnp.stack(chosen)
 
 
-def _by_extraction(keys: list[Array], num: int, last_index: bool) -> Array:
+def _by_threshold(scores: Array, num_selected: int, one: Array) -> Array:
+    """All above the N-th largest score, and of those equal to it the first, until there are N.
+
+    One pass keeps the N largest in order, a second one finds the last arm of the threshold's
+    value that is needed: two loops over the batch that store nothing but their result.
+    """
+    rows = list(scores)
+    nothing = jnp.full_like(rows[0], -jnp.inf)
+    best = [nothing] * num_selected
+    for row in rows:
+        pushed = [row] + [jnp.where(row > least, least, row) for least in best[:-1]]
+        best = [jnp.where(x > old, x, old) for x, old in zip(pushed, best, strict=True)]
+    threshold = once(best[-1], one)
+    missing = num_selected - sum((row > threshold).astype(jnp.int32) for row in rows)
+    last = jnp.zeros_like(missing)
+    for arm, row in enumerate(rows):
+        tied = row == threshold
+        last = jnp.where(tied & (missing > 0), arm, last)
+        missing = missing - tied
+    last = once(last.astype(scores.dtype), one).astype(jnp.int32)
+    return (scores > threshold) | ((scores == threshold) & (arm_index(scores) <= last))
+
+
+def _by_extraction(keys: list[Array], num: int) -> Array:
+    """The best of all, then the best of the others, and so on."""
     arms = arm_index(keys[0])
-    num_arms = keys[0].shape[0]
     chosen = jnp.zeros(keys[0].shape, bool)
     for _ in range(num):
         best = ~chosen
         for key in keys:
             left = jnp.where(best, key, -jnp.inf)
             best = best & (left == _most(left))
-        index = (
-            _most(jnp.where(best, arms, -1))
-            if last_index
-            else -_most(jnp.where(best, -arms, -num_arms))
-        )
+        index = -_most(jnp.where(best, -arms, -len(keys[0])))
         chosen = chosen | (arms == index)
     return chosen
 
 
 def _most(values: Array) -> Array:
     """Maximum over arms, the order of which does not matter."""
-    return largest(values) if values.shape[0] <= UNROLL_LIMIT else values.max(axis=0)
+    return largest(values) if values.shape[0] <= UNROLLED else values.max(axis=0)
