@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from c2mabv_jax.cli import world
+from c2mabv_jax.cli import outlook, world
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies import catalogue
 from c2mabv_jax.problem import Problem
@@ -105,12 +107,27 @@ def of_family(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def simulate_all(job: Job) -> xr.Dataset:
-    """Every policy on the same random numbers, along a `policy` dimension."""
-    total = len(job.policies) * job.seeds
+    """Every policy on the same random numbers, along a `policy` dimension.
+
+    What it takes is said first, on standard error, where it takes long; a terminal sees a bar.
+    """
+    with tqdm(total=len(job.policies), desc="compiling", disable=None, leave=False) as bar:
+
+        def compiled(name: str) -> None:
+            bar.set_postfix_str(name)
+            bar.update()
+
+        ahead = outlook.outlook(job, compiled)
+    line = ahead.line()
+    if line is not None:
+        print(line, file=sys.stderr, flush=True)
     parts = []
-    with tqdm(total=total, unit="run", disable=None, leave=False, smoothing=0.1) as bar:
+    # Policies differ in speed by a factor of a hundred, so the bar counts expected seconds.
+    form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    with tqdm(total=ahead.total, bar_format=form, disable=None, leave=False) as bar:
         for name, policy in job.policies.items():
             bar.set_description(name)
+            a_run = ahead.seconds[name] / job.seeds
             parts.append(
                 simulate(
                     job.problem,
@@ -119,10 +136,14 @@ def simulate_all(job: Job) -> xr.Dataset:
                     job.horizon,
                     job.seeds,
                     seed=job.seed,
-                    progress=bar.update,
+                    progress=functools.partial(_advance, bar, a_run),
                 )
             )
     return along_policy(parts, np.array(list(job.policies)))
+
+
+def _advance(bar: tqdm, seconds: float, runs: int) -> None:
+    bar.update(seconds * runs)
 
 
 def along_policy(parts: list[xr.Dataset], names: np.ndarray) -> xr.Dataset:

@@ -58,8 +58,8 @@ class Forecast(NamedTuple):
         ]
 
 
-def forecast(plan: Plan, per_seed: bool = False) -> Forecast:
-    """Compile every program and run it for about half a second."""
+def forecast(plan: Plan, per_seed: bool = False, moment: float = CALIBRATION_SECONDS) -> Forecast:
+    """Compile every program and run it for about `moment` seconds."""
     width = execute.Width().lanes
     compiling = running = memory = disk = 0.0
     for number, program in enumerate(plan.programs):
@@ -70,7 +70,7 @@ def forecast(plan: Plan, per_seed: bool = False) -> Forecast:
         tally.compile_once(program, tally.arguments(plan, batch, program, lanes))
         compiling += time.perf_counter() - begin
         calls = sum(math.ceil(plan.lanes(i) / width) * b.horizon for i, b in batches.items())
-        running += calls * _seconds_a_round(plan, batch, program, lanes)
+        running += calls * _seconds_a_round(plan, batch, program, lanes, moment)
         arms = plan.points[batch.points[0]].problem.num_arms
         kept = len(plan.rounds) * (_KEPT + (8 * arms if per_seed else 0))
         disk += kept * sum(plan.lanes(i) for i in batches) * (2 if per_seed else 1)
@@ -94,7 +94,9 @@ def forecast(plan: Plan, per_seed: bool = False) -> Forecast:
     )
 
 
-def _seconds_a_round(plan: Plan, batch: Batch, program: Program, lanes: np.ndarray) -> float:
+def _seconds_a_round(
+    plan: Plan, batch: Batch, program: Program, lanes: np.ndarray, moment: float
+) -> float:
     """Time of one round of one call, from ever longer runs."""
     horizon = min(8, batch.horizon)
     while True:
@@ -102,7 +104,7 @@ def _seconds_a_round(plan: Plan, batch: Batch, program: Program, lanes: np.ndarr
         begin = time.perf_counter()
         jax.block_until_ready(tally.run(program, call))
         seconds = time.perf_counter() - begin
-        if seconds > CALIBRATION_SECONDS / 2 or horizon == batch.horizon:
+        if seconds > moment / 2 or horizon == batch.horizon:
             return seconds / horizon
         horizon = min(2 * horizon, batch.horizon)
 
