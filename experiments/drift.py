@@ -19,7 +19,7 @@ import numpy as np
 import xarray as xr
 
 from c2mabv_jax import Problem, environments, simulate
-from c2mabv_jax.cli.world import default_budget, fence
+from c2mabv_jax.cli.world import default_budget
 from c2mabv_jax.plotting import style
 from c2mabv_jax.policies import C2MABV
 from experiments.setting import Setting
@@ -86,7 +86,7 @@ def on_log(path: Path, seeds: int, horizon: int | None = None) -> tuple[dict[str
     """A log in its logged order, any win with two LLMs, and what was run."""
     world = environments.replay(path, order="logged")
     problem = Problem(num_arms=world.num_arms, num_selected=2, budget=0.0, reward_model="AWC")
-    problem = problem.replace(budget=default_budget(fence(problem, world), problem.num_selected)[0])
+    problem = problem.replace(budget=default_budget(problem, world)[0])
     horizon = horizon or world.num_rows
     return compare(problem, world, horizon, seeds), (
         f"{path.name} in logged order, {horizon} rounds, AWC, K = {world.num_arms}, N = 2, budget "

@@ -120,12 +120,12 @@ def test_summary_agrees_and_is_strict_json(done):
 
 
 def test_figures_are_drawn(done):
-    """Five figures, PNG and PDF; each picture shows many colours, so curves and not a frame."""
+    """Six figures, PNG and PDF; each picture shows many colours, so curves and not a frame."""
     from matplotlib.image import imread
 
     out, _ = done
     names = {path.name for path in (out / "figures").iterdir()}
-    stems = ("overview", "reward", "regret", "violation", "picks")
+    stems = ("overview", "reward", "cost", "regret", "violation", "picks")
     assert names == {f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf")}
     for stem in stems:
         picture = imread(out / "figures" / f"{stem}.png")[..., :3]
@@ -160,7 +160,7 @@ def test_plot_draws_the_same_figures(done, tmp_path, capsys):
     """Figures do not depend on the time: drawn again from the store, the same bytes."""
     out, _ = done
     assert run_command(["plot", str(out), "--out", str(tmp_path)]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 10
+    assert len(capsys.readouterr().out.splitlines()) == 12
     for name in ("overview.png", "picks.png", "regret.pdf"):
         assert (tmp_path / name).read_bytes() == (out / "figures" / name).read_bytes()
     assert run_command(["plot", str(out), "--policies", "oracel"]) == 2

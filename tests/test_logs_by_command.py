@@ -214,7 +214,7 @@ def free(frame: pd.DataFrame, models) -> pd.DataFrame:
     return frame.assign(cost=frame["cost"].where(~frame["model"].isin(models), 0))
 
 
-def test_a_free_model_halves_the_default_budget_and_says_so(tmp_path, capsys):
+def test_with_a_free_model_the_default_budget_is_a_share_of_the_best_one(tmp_path, capsys):
     frame = free(answers(), [MODELS[2]])
     frame.to_csv(tmp_path / "log.csv", index=False)
     command = ["run", "--log", str(tmp_path / "log.csv"), "--reward-model", "SUC", "--horizon",
@@ -222,8 +222,15 @@ def test_a_free_model_halves_the_default_budget_and_says_so(tmp_path, capsys):
     assert run_command([*command, "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
     best = frame[frame["model"] == MODELS[0]]["cost"].mean()
-    assert f"budget {float(f'{best / 2:.3g}'):g} " in said
-    assert "half of what the 1 best LLMs" in said and "geometric" not in said
+    middle = frame[frame["model"] == MODELS[1]]
+    low, high = (frame[frame["model"] == MODELS[i]]["score"].mean() for i in (2, 0))
+    wanted = low + 0.8 * (high - low)
+    share = (wanted - low) / (high - low)
+    if middle["score"].mean() > low + (high - low) * middle["cost"].mean() / best:
+        share = (wanted - middle["score"].mean()) / (high - middle["score"].mean())
+    budget = share * best + (1 - share) * middle["cost"].mean()
+    assert f"budget {float(f'{budget:.3g}'):g} " in said
+    assert "80 % of the way" in said and f"{low:.4g} for 0)" in said
 
 
 def test_all_free(tmp_path, capsys):
@@ -237,7 +244,7 @@ def test_all_free(tmp_path, capsys):
     run = ["--horizon", "50", "--seeds", "2", "--policies", "c2mabv,oracle"]
     assert run_command(["run", *log, *run, "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
-    assert "nan" not in said.lower() and "geometric" not in said
+    assert "nan" not in said.lower() and "budget 0 " in said and "none earns more" in said
 
 
 # Few rows

@@ -70,8 +70,7 @@ def prepare(
     report = getattr(environment, "log_report", None)
     remarks = [] if report is None else list(report.notes)
     if budget is None:
-        prices = world.fence(problem, environment)
-        budget, how = world.default_budget(prices, num_selected)
+        budget, how = world.default_budget(problem, environment)
         problem = problem.replace(budget=budget)
         remarks.append(how)
     remark = world.check_budget(problem, environment)

@@ -37,7 +37,7 @@ FOOT = (
     "overspends."
 )
 CAPTIONS = {
-    "overview": "Reward, regret and violation against rounds, and how often each LLM is picked",
+    "overview": "Reward, cost, regret, violation against rounds; reward for money; LLMs picked",
     "types": "What each policy reached with and without the types, and which type asks what",
 }
 

@@ -72,8 +72,8 @@ def run(
     budget: Annotated[
         float | None,
         typer.Option(
-            help="Average cost per query, in the world's money (USD/query); by default the "
-            "geometric mean of what the N cheapest and the N best LLMs cost."
+            help="Average cost per query, in the world's money (USD/query); by default what "
+            "buys the best mixture 80 % of the way from the cheapest set to the best one."
         ),
     ] = None,
     alpha_reward: Annotated[

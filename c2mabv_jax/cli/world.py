@@ -9,7 +9,10 @@ import numpy as np
 from c2mabv_jax.cli.log import LogOptions
 from c2mabv_jax.errors import FLOAT32_NOISE, ProblemError, rounded_up
 from c2mabv_jax.problem import Problem
+from c2mabv_jax.theory.front import true_front
 from c2mabv_jax.theory.sets import least_cost
+
+BOUGHT = 0.8  # share of the rise of the front that the default budget buys
 
 
 class Fence(NamedTuple):
@@ -70,25 +73,24 @@ def fence(problem: Problem, environment: Any) -> Fence:
     )
 
 
-def default_budget(prices: Fence, number: int) -> tuple[float, str]:
-    """A budget that binds, and how it was found: between the N cheapest and the N best LLMs.
+def default_budget(problem: Problem, environment: Any) -> tuple[float, str]:
+    """A budget at which money still buys quality, and how it was found.
 
-    Prices of LLMs span orders of magnitude, so it is the geometric mean of the two (half of
-    what the best cost where the cheapest cost nothing), rounded to three digits.
+    The front of the best mixtures rises from the cheapest set that asks an LLM to the best set;
+    the budget is where `BOUGHT` of that rise is made, to three digits.
     """
-    low, high = prices.cheapest, prices.best
-    cheapest, best = f"the {number} cheapest ({low:.3g})", f"the {number} best LLMs ({high:.3g})"
-    if low > 0:
-        middle, how = (
-            float(np.sqrt(low * high)),
-            f"the geometric mean of what {cheapest} and {best} cost",
+    costs, values = true_front(problem, environment)
+    cheapest, best = (f"{values[i]:.4g} for {costs[i]:.3g}" for i in (0, -1))
+    if len(costs) == 1:
+        return float(costs[0]), (
+            f"no --budget given: took what the cheapest set costs ({cheapest}): none earns more"
         )
-    elif high > 0:
-        middle, how = high / 2, f"half of what {best} cost, as {cheapest} cost nothing"
-    else:
-        middle, how = 0.0, f"0, as neither {cheapest} nor {best} cost anything"
-    budget = min(max(float(f"{middle:.3g}"), low), max(low, high))
-    return budget, f"no --budget given: took {how}"
+    exact = float(np.interp(values[0] + BOUGHT * (values[-1] - values[0]), values, costs))
+    budget = min(max(float(f"{exact:.3g}"), costs[0]), costs[-1])
+    return float(budget), (
+        f"no --budget given: took what buys the best mixture {100 * BOUGHT:g} % of the way from "
+        f"the cheapest set (reward {cheapest}) to the best ({best})"
+    )
 
 
 def check_budget(problem: Problem, environment: Any) -> str | None:

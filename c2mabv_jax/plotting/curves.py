@@ -1,4 +1,4 @@
-"""Figures of one run: reward, regret and violation against rounds; how often LLMs are picked.
+"""Figures of one run: reward, cost, regret and violation against rounds; who picks which LLM.
 
 Every function takes the dataset that `c2mabv run` stores (dims `policy`, `seed`, `round`,
 `arm`) and returns a figure to be saved with `style.save`. Bands hold the middle 95 % of seeds.
@@ -25,11 +25,14 @@ LABELS = {
     "lagrangian_regret": "Lagrangian regret",
 }
 
+PANELS = ("reward", "cost", "regret", "violation")
+_BUDGET = {"color": "0.2", "linewidth": 0.8, "linestyle": ":", "zorder": 1}
+
 
 def figures(results: xr.Dataset) -> dict[str, Figure]:
     """Every figure of a run, by file name."""
     drawn = {"overview": overview(results)}
-    for variable in ("reward", "regret", "violation"):
+    for variable in PANELS:
         if np.isfinite(results[variable]).any():
             drawn[variable] = against_rounds(results, variable)
     if "type" in results.dims:
@@ -49,17 +52,34 @@ def against_rounds(results: xr.Dataset, variable: str, width: float = style.COLU
 
 
 def overview(results: xr.Dataset) -> Figure:
-    """Reward, regret, violation and picks on one page-wide figure."""
+    """What was earned for what, the way there, and the LLMs picked, on one page-wide figure."""
     legend = style.legend_height(style.DOUBLE, results.sizes["policy"])
-    drawing, axes = style.figure(2, 2, width=style.DOUBLE, height=5.2 + legend)
-    panels = zip(axes.flat, ("reward", "regret", "violation"), strict=False)
-    for letter, (ax, variable) in zip("abc", panels, strict=True):
+    drawing, axes = style.figure(3, 2, width=style.DOUBLE, height=7.4 + legend)
+    for letter, ax, variable in zip("abcd", axes.flat, PANELS, strict=False):
         curves(ax, results, variable)
         style.label(ax, title=f"({letter}) {LABELS[variable]}")
-    pick_map(axes[1, 1], results)
-    style.label(axes[1, 1], title="(d) LLMs picked (% of rounds)")
+    trade_off(axes[2, 0], results)
+    style.label(axes[2, 0], title="(e) reward for money, all rounds")
+    pick_map(axes[2, 1], results)
+    style.label(axes[2, 1], title="(f) LLMs picked (% of rounds)")
     style.legend(drawing, title=_band_note(results))
     return drawing
+
+
+def trade_off(ax: Axes, results: xr.Dataset) -> None:
+    """Mean cost and reward of each policy over the whole run, and the budget."""
+    last = results[["reward", "cost"]].isel(round=-1)
+    for policy in results["policy"].to_numpy():
+        one, look = last.sel(policy=policy), style.look(str(policy))
+        ax.plot(
+            one["cost"].mean(), one["reward"].mean(), look.marker, color=look.colour, markersize=6
+        )
+    ax.axvline(results.attrs["budget"], **_BUDGET)
+    if _far_apart(last["cost"]):
+        style.log_axis(ax)
+    ax.margins(0.08)
+    quantities = (axis_label(name, results[name].attrs.get("units")) for name in ("cost", "reward"))
+    style.label(ax, *quantities)
 
 
 def curves(ax: Axes, results: xr.Dataset, variable: str) -> None:
@@ -94,7 +114,8 @@ def curves(ax: Axes, results: xr.Dataset, variable: str) -> None:
     elif variable == "reward":
         _settled_range(ax, results[variable])
     elif variable == "cost":
-        ax.axhline(results.attrs["budget"], color="0.2", linewidth=0.8, linestyle=":")
+        _money_range(ax, results)
+        ax.axhline(results.attrs["budget"], **_BUDGET)
     ax.margins(x=0.01)
     style.label(ax, "round", axis_label(variable, unit))
 
@@ -144,6 +165,26 @@ def _wide_range(ax: Axes, values: xr.DataArray) -> None:
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     low, high = values.quantile([0.025, 0.975], "seed").to_numpy()
     ax.set_ylim(min(-1.5, 1.5 * float(low.min())), max(1.5, 1.5 * float(high.max())))
+
+
+def _far_apart(final: xr.DataArray) -> bool:
+    """Whether the policies' money `[policy, seed]` spans more than a decade."""
+    means = final.mean("seed").to_numpy()
+    return bool(means.min() > 0 and means.max() > 10 * means.min())
+
+
+def _money_range(ax: Axes, results: xr.Dataset) -> None:
+    """Range of the mean costs after ten rounds and of the budget, logarithmic where far apart."""
+    horizon = int(results["round"][-1])
+    means = results["cost"].mean("seed").sel(round=slice(min(10, horizon), None)).to_numpy()
+    budget = float(results.attrs["budget"])
+    if _far_apart(results["cost"].isel(round=-1)) and budget > 0 and means.min() > 0:
+        style.log_axis(ax, "y")
+        ax.set_ylim(min(budget, means.min()) / 1.3, max(budget, means.max()) * 1.3)
+        return
+    low, high = min(budget, np.nanmin(means)), max(budget, np.nanmax(means))
+    room = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+    ax.set_ylim(low - room, high + room)
 
 
 def _settled_range(ax: Axes, values: xr.DataArray) -> None:

@@ -1,6 +1,7 @@
 """Optima, bounds, predictions, lower bounds, statistics of claims: float64 on the host.
 
-optimum, frontier, set_table   what is best knowing the means; true_optimum: in an environment
+optimum, frontier, set_table   what is best knowing the means; true_optimum, true_front: in an
+                               environment
 typed_optimum, typed_front     the same where one sees the type of every query
 regret_bound, violation_bound  explicit bounds and the probability that they fail
 predictions                    leading orders: what C2MAB-V should measure
@@ -19,6 +20,7 @@ from c2mabv_jax.theory.bounds import (
 )
 from c2mabv_jax.theory.envelope import Frontier, frontier
 from c2mabv_jax.theory.exact import coverage_failure
+from c2mabv_jax.theory.front import true_front
 from c2mabv_jax.theory.optimum import Optimum, optimum, true_optimum
 from c2mabv_jax.theory.sets import SetTable, billed_table, set_table
 from c2mabv_jax.theory.typed import (
@@ -55,6 +57,7 @@ __all__ = [
     "set_table",
     "side_failure",
     "statistics",
+    "true_front",
     "true_optimum",
     "typed_front",
     "typed_optimum",
