@@ -6,6 +6,8 @@ Every function takes the dataset that `c2mabv run` stores (dims `policy`, `seed`
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -26,7 +28,7 @@ LABELS = {
 }
 
 PANELS = ("reward", "cost", "regret", "violation")
-_BUDGET = {"color": "0.2", "linewidth": 0.8, "linestyle": ":", "zorder": 1}
+_BUDGET: dict[str, Any] = {"color": "0.2", "linewidth": 0.8, "linestyle": ":", "zorder": 1}
 
 
 def figures(results: xr.Dataset) -> dict[str, Figure]:
