@@ -244,7 +244,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("engine/round.py", "return reward >= problem.satisfaction",
            "return reward > problem.satisfaction", "an answer at the threshold does not satisfy",
            ("test_cascade::test_graded_answers_satisfy_by_threshold_or_by_coin",)),
-    Mutant("engine/round.py", "residual = jnp.where(infeasible, 0, certificate.feasibility)",
+    Mutant("engine/tally.py", "residual = jnp.where(infeasible, 0, certificate.feasibility)",
            "residual = certificate.feasibility", "fallbacks count as infeasible solutions",
            ("test_simulate::test_an_unaffordable_budget_is_counted_and_the_cheapest_are_asked",)),
     Mutant("engine/tally.py", '"gap": jnp.maximum(seen.gap, certificate.gap)',

@@ -63,7 +63,13 @@ def run(setting: Setting) -> None:
     known: dict[str, dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() else {}
     found = {mutant: known.get(name(mutant)) for mutant in mutants}
     left = [mutant for mutant in mutants if not mutant.same and not fresh(found[mutant], mutant)]
-    left.sort(key=lambda mutant: "::" not in first_tests(mutant, found[mutant])[0])  # fast first
+    # What was never decided comes first, and of those who has a test of its own.
+    left.sort(
+        key=lambda mutant: (
+            (found[mutant] or {}).get("fate") == KILLED,
+            "::" not in first_tests(mutant, found[mutant])[0],
+        )
+    )
     kept.parent.mkdir(parents=True, exist_ok=True)
     judged = functools.partial(_judged, known, kept)
     try:
