@@ -20,7 +20,7 @@ def verify(
         str | None,
         typer.Option(
             help="tiny (seconds), quick (2 min on two cores), constants (leading constants to "
-            "T = 1e6, minutes), full (40 min) or gpu; quick by default.",
+            "T = 1e6, minutes), full (25 min) or gpu; quick by default.",
             show_default=False,
         ),
     ] = None,

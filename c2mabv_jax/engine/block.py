@@ -162,7 +162,7 @@ def program(one: bool) -> Callable[..., Any]:
     return as_one_function(advance) if one else advance
 
 
-_OURS = ("c2mabv_jax.policies.", "c2mabv_jax.environments.")
+_OURS = ("c2mabv_jax.policies.", "c2mabv_jax.environments.", "c2mabv_jax.verification.")
 _too_heavy: set[Any] = set()  # structures of which the compiler could not make one function
 
 

@@ -140,6 +140,7 @@ class Claim:
       measure: the experiment: from a laboratory to comparisons. Their number may depend on
         the preset, never on what was measured.
       horizon: rounds below which the claim says nothing (asymptotic claims).
+      brief: whether it plays so few rounds that compiling them well would take longer.
       source: where the statement comes from.
     """
 
@@ -152,6 +153,7 @@ class Claim:
     power: str
     measure: Callable[[Laboratory], list[Comparison]]
     horizon: int = 1
+    brief: bool = False
     source: str = "derived for this project"
 
 

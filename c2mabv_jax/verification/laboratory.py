@@ -84,7 +84,7 @@ class Laboratory:
       system: what is under test.
       progress: called with the number of rounds times runs done.
       found: worst instances of the searches that were made.
-      only: the instances to be used, of those that a claim names; None for all.
+      only: the instances and memories to be used, of those that a claim names; None for all.
     """
 
     preset: Preset
@@ -189,15 +189,19 @@ class Laboratory:
             for done in [pool.submit(task) for task in tasks]:
                 done.result()
 
-    def long(self, instance: Instance, policy: Any, warm_up: bool = False) -> xr.Dataset:
+    def long(
+        self, instance: Instance, policy: Any, warm_up: bool = False, share: float = 1
+    ) -> xr.Dataset:
         """Runs of `c2mabv_jax.simulate` up to the longest horizon of the preset.
 
         Recorded at the preset's `long_rounds` and, for figures, at log-spaced rounds between.
-        A warm-up plays a few rounds only, so that the program is compiled.
+        A warm-up plays a few rounds only, so that the program is compiled. `share` of the
+        preset's runs are played, and 64 at least.
         """
         key = (instance.name, policy)
         if key not in self._simulated:
             horizon, runs = self.preset.long_rounds[-1], self.preset.long_runs
+            runs = max(min(64, runs), round(share * runs))
             spaced = np.rint(np.geomspace(100, horizon, LONG_RECORDS)).astype(int)
             rounds = np.union1d(spaced, self.preset.long_rounds)
             if warm_up:

@@ -11,6 +11,7 @@ from c2mabv_jax.verification.claims import (
     growth,
     invariants,
     minimax,
+    types,
 )
 from c2mabv_jax.verification.presets import Preset
 
@@ -39,6 +40,8 @@ def planned(preset: Preset, names: list[str]) -> int:
     if wanted & {claim.name for claim in (*constants.CLAIMS, *growth.CLAIMS)}:
         settings = len(constants.BINDING) * len(constants.ALPHAS) + 1 + len(constants.OTHER_MODELS)
         total += settings * preset.long_rounds[-1] * preset.long_runs
+    if wanted & {"types-expected-bounds", "types-leading-violation"}:
+        total += preset.long_rounds[-1] * round(types.SHARE * preset.long_runs)
     return total
 
 

@@ -388,6 +388,7 @@ CLAIMS = (
         power="K or a round missing in the logarithm, a clip, a count or a late feedback moves a "
         "bound by hundredths; rounding by 1e-5",
         measure=_bounds,
+        brief=True,
         source="THEORY 1.1",
     ),
     Claim(
@@ -400,6 +401,7 @@ CLAIMS = (
         test=f"{EVERY_ROUND}; d in {DELAYS}",
         power="one round earlier or later moves a bound by hundredths",
         measure=_delayed,
+        brief=True,
     ),
     Claim(
         name="relaxed-optimum",
@@ -411,6 +413,7 @@ CLAIMS = (
         test=EVERY_ROUND,
         power="rounding error is about 1e-5: z shrunk by a thousandth is seen",
         measure=_optimal,
+        brief=True,
         source="linear programming duality; the solver's certificate is not used",
     ),
     Claim(
@@ -423,6 +426,7 @@ CLAIMS = (
         test=EVERY_ROUND,
         power="every round in which the candidates differ",
         measure=_better,
+        brief=True,
     ),
     Claim(
         name="relaxed-ratio",
@@ -434,6 +438,7 @@ CLAIMS = (
         test=EVERY_ROUND,
         power="the measured ratio is shown",
         measure=_ratio,
+        brief=True,
         source="THEORY 4.3, 4.4",
     ),
     Claim(
@@ -446,6 +451,7 @@ CLAIMS = (
         test=EVERY_ROUND,
         power="one round is enough",
         measure=_order,
+        brief=True,
     ),
     Claim(
         name="cascade-length",
@@ -457,6 +463,7 @@ CLAIMS = (
         test="t interval holds 0, and is narrow",
         power="half intervals of about .02; a reversed order changes E|O| by .1 to .3",
         measure=_length,
+        brief=True,
     ),
     Claim(
         name="billing",
@@ -468,6 +475,7 @@ CLAIMS = (
         test=EVERY_ROUND,
         power="one round is enough",
         measure=_billing,
+        brief=True,
     ),
     Claim(
         name="expected-reward",
@@ -478,5 +486,6 @@ CLAIMS = (
         test=EVERY_ROUND,
         power="one round is enough",
         measure=_expected,
+        brief=True,
     ),
 )

@@ -112,6 +112,7 @@ CLAIMS = (
         test="t interval holds the exact expectation, and is narrow",
         power="half intervals at most .01 (reward) and .02 (the others)",
         measure=_measure,
+        brief=True,
         source="verification.exact_run, float64, shares no code with the simulator",
     ),
 )
