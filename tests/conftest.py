@@ -18,6 +18,7 @@ SLOW = {
     "test_advise.py": ["test_command_that_is_said"],
     "test_relaxation.py": ["test_too_few_steps", "test_an_exact_search_stopped"],
     "test_verification_audit.py": None,
+    "test_verification_runs.py": ["test_full_with_small_sizes"],
     "test_promises.py": None,
     "test_typed_lp.py": None,
     "test_logs_by_command.py": None,

@@ -29,7 +29,7 @@ from c2mabv_jax.verification.claims import CLAIMS, exact_values
 from c2mabv_jax.verification.exact_run import World, exact_run
 from c2mabv_jax.verification.instances import CATALOGUE
 from c2mabv_jax.verification.laboratory import Laboratory, System
-from c2mabv_jax.verification.run import face
+from c2mabv_jax.verification.run import face, hastily
 
 TINY = PRESETS["tiny"]
 ERROR = 1e-4  # per comparison; about 40 comparisons here: false alarm 4e-3 at the very most
@@ -134,7 +134,8 @@ def test_claims_of_small_structure_hold():
 def test_control_is_caught(control):
     """Each at the error level of a whole report, by the first claim it faces."""
     first = control._replace(faces=control.faces[:1])
-    caught = face(first, PRESETS["quick"], Spec(), ERROR)
+    with hastily():
+        caught = face(first, PRESETS["quick"], Spec(), ERROR)
     assert caught.caught, [verdict.decisive for verdict in caught.verdicts]
 
 
@@ -203,6 +204,33 @@ def test_command_writes_a_report(tmp_path, capsys):
     # A former report gives way only when asked, and nothing else is left beside it.
     assert run_verify("--preset", "tiny", "--only", "rounding-law", "--out", out) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report", "spec.toml"]
+
+
+FULL_BUT_SMALL = """
+horizon = 256
+runs = 64
+long_rounds = [10000, 20000, 40000]
+long_runs = 64
+coverage_horizon = 20
+coverage_runs = 512
+rounding_draws = 4096
+minimax_horizon = 1024
+minimax_runs = 32
+search = {population = 16, generations = 2, seeds = 1, horizon = 64, confirm = 32}
+controls = false
+"""
+
+
+def test_full_with_small_sizes_ends_in_its_report(tmp_path, capsys):
+    """Every claim and every figure of the longest preset; the controls have tests above."""
+    spec, out = tmp_path / "spec.toml", tmp_path / "report"
+    spec.write_text(FULL_BUT_SMALL, encoding="utf-8")
+    assert run_verify(spec, "--preset", "full", "--out", out) == 0, capsys.readouterr().out
+    report = json.loads((out / "report.json").read_text())
+    assert list(report["verdicts"]) == list(CLAIMS)
+    drawn = {path.stem for path in (out / "figures").glob("*.png")}
+    assert drawn == {"scaling", "ratio_to_bound", "coverage", "constants", "search"}
+    assert len(report["worst_instances"]) == 2
 
 
 def test_contradiction_gives_status_one(tmp_path, monkeypatch, capsys):

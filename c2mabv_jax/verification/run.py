@@ -25,6 +25,9 @@ from c2mabv_jax.verification.laboratory import Laboratory, in_threads
 from c2mabv_jax.verification.presets import Preset, Spec
 
 
+HASTE = "jax_disable_most_optimizations"
+
+
 @dataclasses.dataclass(frozen=True)
 class Caught:
     """A negative control and what it met.
@@ -165,12 +168,12 @@ def verify(
 @contextlib.contextmanager
 def hastily() -> Iterator[None]:
     """Compile without most optimisations, in all threads: half the time, some bits differ."""
-    before = jax.config.jax_disable_most_optimizations
-    jax.config.update("jax_disable_most_optimizations", True)
+    before = jax.config.read(HASTE)
+    jax.config.update(HASTE, True)
     try:
         yield
     finally:
-        jax.config.update("jax_disable_most_optimizations", before)
+        jax.config.update(HASTE, before)
 
 
 def face(

@@ -154,7 +154,8 @@ CLAIMS = (
         statistic="mean of T (mean realised cost - rho) / prediction",
         test="confidence interval within the allowance around 1: 4 T^-1/4 for the leading "
         "order, 1.5 T^-1/5 for the refined prediction (clips and exploration kept)",
-        power="half intervals are about .03, at 1e6 in `full` below .02: a constant that is off by .15 at 1e6 is seen",
+        power="half intervals are about .03, at 1e6 in `full` below .02: a constant "
+        "that is off by .15 at 1e6 is seen",
         measure=_violation,
         horizon=10_000,
         source="theory.predictions.violation_leading, violation_refined",

@@ -62,7 +62,8 @@ def _bounds(laboratory: Laboratory) -> list[Comparison]:
             faded = float((held.seen < 0.5).mean())
             comparisons.append(
                 Comparison(
-                    f"{name}, {what} {options[what]:g}: largest error ({faded:.0%} of counts below 1/2)",
+                    f"{name}, {what} {options[what]:g}: largest error "
+                    f"({faded:.0%} of counts below 1/2)",
                     Exact(float(off), RUNS),
                     ceiling=16 * tolerance(),
                 )
@@ -86,7 +87,8 @@ def _follows(laboratory: Laboratory) -> list[Comparison]:
             late = np.diff(run["pulls"].to_numpy(), axis=1)[:, 0, 1] / (HORIZON - SETTLED)
             comparisons.append(
                 Comparison(
-                    f"{name}, {what} {memory[what]:g}: share of the new best arm, t in ({SETTLED}, {HORIZON}]",
+                    f"{name}, {what} {memory[what]:g}: share of the new best arm, "
+                    f"t in ({SETTLED}, {HORIZON}]",
                     Mean(late),
                     floor=RETURNED,
                 )
