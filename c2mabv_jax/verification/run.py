@@ -24,7 +24,6 @@ from c2mabv_jax.verification.controls import CONTROLS, Control
 from c2mabv_jax.verification.laboratory import Laboratory, in_threads
 from c2mabv_jax.verification.presets import Preset, Spec
 
-
 HASTE = "jax_disable_most_optimizations"
 
 
