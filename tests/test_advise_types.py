@@ -114,6 +114,7 @@ def test_the_command_writes_advice(tmp_path, capsys):
     assert len(rows) == 4 and {row["policy"] for row in rows} == {"c2mabv", "c2mabv-types"}
     assert float(rows[-1]["gain_low"]) <= float(rows[-1]["gain"]) <= float(rows[-1]["gain_high"])
     summary = json.loads((out / "summary.json").read_text())
+    assert summary["verdict"]["kind"] == "types" and summary["verdict"]["words"] in said
     assert summary["types_pay"] is True and summary["rows_of_type"] == [60, 60]
     assert (out / "types.png").stat().st_size > 10_000
 

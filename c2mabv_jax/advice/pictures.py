@@ -90,7 +90,8 @@ def _frame(ax: Axes, study: Study, advice: Recommendation, logarithmic: bool) ->
     """Limits that hold single LLMs, C2MAB-V and the best set; the rest of the front is cut."""
     known, runs = study.known, study.of_pair(advice.pair)
     cost = [*known.single_cost, *(run.cost[-1] for run in runs), known.dearest_useful]
-    quality = [*known.single_quality, *(run.quality[-1] for run in runs), known.best_quality]
+    quality = [*known.single_quality, known.best_quality]
+    quality += [limit for run in runs for limit in run.quality_promise]
     rise = max(max(quality) - min(quality), 0.01)
     ax.set_ylim(min(quality) - 0.08 * rise, max(quality) + 0.08 * rise)
     if logarithmic:
@@ -103,7 +104,9 @@ def _money_axis(ax: Axes) -> None:
     """Logarithmic, with plain numbers at 1, 2 and 5."""
     style.log_axis(ax)
     ax.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5), numticks=12))
-    ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    ax.xaxis.set_major_formatter(
+        lambda x, _: np.format_float_positional(x, precision=3, fractional=False, trim="-")
+    )
 
 
 def _name_points(drawing: Figure, ax: Axes, study: Study) -> None:

@@ -31,7 +31,7 @@ def headline(study: Study) -> str:
     best = "" if fixed is None else _choice(study, fixed)
     if verdict.kind == "mix":
         against = (
-            f"{points(verdict.gain)} more than the best {_kind(study)} for no more money ({best})"
+            f"{points(verdict.gain)} more than the best {_kind(study)} for no more money, {best}"
             if fixed is not None
             else f"and no {_kind(study)} is so cheap"
         )
@@ -97,7 +97,7 @@ def because(study: Study) -> list[str]:
                 f"has {points(gain)} more than the best {_kind(study)} for that money. Say what "
                 "you need with --target QUALITY or --max-cost MONEY."
             )
-    else:
+    elif verdict.kind != "unclear":  # else the headline says it
         lines.append(
             f"Whether {best}, is better than {_name(study, fixed)} the log cannot tell: "
             f"{points(verdict.further)}, {dearer}."
@@ -193,10 +193,8 @@ def recommendation(study: Study, advice: Recommendation) -> list[str]:
 def _why(study: Study, advice: Recommendation) -> str:
     known, aim, run = study.known, study.aim, advice.run
     cost, value = known.front
-    ends = (
-        f"from {quality(value[0])} for {money(cost[0])} to {quality(value[-1])} for "
-        f"{money(cost[-1])}"
-    )
+    start = f"{quality(value[0])} for {money(cost[0])}" if value[0] > 0 else "asking nothing"
+    ends = f"from {start} to {quality(value[-1])} for {money(cost[-1])}"
     ask = "--target QUALITY or --max-cost MONEY asks for another"
     if aim.kind == "target" and aim.asked is not None:
         if advice.reached:
@@ -292,7 +290,7 @@ def _name(study: Study, index: int | None) -> str:
 
 def _choice(study: Study, index: int) -> str:
     known = study.known
-    return f"{_name(study, index)}, {quality(known.quality[index])} for {money(known.cost[index])}"
+    return f"{_name(study, index)} ({quality(known.quality[index])} for {money(known.cost[index])})"
 
 
 def _money(study: Study, value: float) -> str:

@@ -14,7 +14,7 @@ from scipy import stats
 from c2mabv_jax.advice.aim import Aim, aim_of
 from c2mabv_jax.advice.known import Known, known_sets
 from c2mabv_jax.advice.play import Player, Say
-from c2mabv_jax.advice.resample import Resampled, Z, resample, with_log
+from c2mabv_jax.advice.resample import LEVEL, Resampled, resample, with_log
 from c2mabv_jax.advice.verdict import Verdict, judge
 from c2mabv_jax.array import listing
 from c2mabv_jax.engine import block
@@ -364,11 +364,17 @@ def _summary(
     window_quality, window_cost = _per_window(queries, quality), _per_window(queries, cost)
     fine = (window_quality >= (1 - TOLERANCE) * oracle) & (window_cost <= (1 + TOLERANCE) * budget)
     single = np.array([known.best_single(money) for money in cost])
-    best, needed = resampled.mix(budget), resampled.price_of(np.inf)
     quality_promise = with_log(
-        quality[-1], np.ptp(quality_interval[-1]) / 2, best[1:], resampled.rows, most
+        quality[-1],
+        np.ptp(quality_interval[-1]) / 2,
+        resampled.mix(budget)[1:],
+        resampled.rows,
+        most,
     )
-    half = np.hypot(np.ptp(cost_interval[-1]) / 2, Z * np.minimum(budget, needed[1:]).std())
+    # The budget is kept whatever the log's error; what is left of it is not known as well.
+    spent = np.minimum(budget, resampled.price_of(np.inf))
+    limits = np.quantile(spent[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - spent[0]
+    below, above = np.hypot(np.ptp(cost_interval[-1]) / 2, np.maximum(limits * [-1, 1], 0))
     return Run(
         budget=budget,
         alpha_reward=pair[0],
@@ -379,7 +385,7 @@ def _summary(
         quality_interval=quality_interval,
         cost_interval=cost_interval,
         quality_promise=np.array(quality_promise),
-        cost_promise=np.array([max(cost[-1] - half, 0), cost[-1] + half]),
+        cost_promise=np.array([max(cost[-1] - below, 0), cost[-1] + above]),
         quality_range=np.quantile(rewards[:, -1], [0.025, 0.975]),
         cost_range=np.quantile(costs[:, -1], [0.025, 0.975]),
         window_quality=window_quality,

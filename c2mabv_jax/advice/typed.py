@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
@@ -19,6 +19,7 @@ from c2mabv_jax.advice.known import Known, known_sets
 from c2mabv_jax.advice.play import Player, Say
 from c2mabv_jax.advice.resample import Interval
 from c2mabv_jax.advice.study import ALPHA_PAIRS, budgets_from, pose
+from c2mabv_jax.advice.verdict import AS_GOOD
 from c2mabv_jax.engine import block
 from c2mabv_jax.environments.typed import TypedReplay
 from c2mabv_jax.errors import ProblemError
@@ -100,6 +101,14 @@ class TypedStudy:
     def pays(self) -> bool:
         """Whether types gain, both learned and on rows not seen, beyond doubt."""
         return self.mean_gain.low > 0 and self.mean_unseen.low > 0
+
+    @property
+    def kind(self) -> Literal["types", "plain", "unclear"]:
+        """Types pay; they do not; or the log is too small to tell."""
+        if self.pays:
+            return "types"
+        open_ = self.mean_unseen.low <= 0 and self.mean_unseen.high > AS_GOOD
+        return "unclear" if open_ else "plain"
 
     @property
     def rows_of_type(self) -> np.ndarray:

@@ -35,6 +35,8 @@ def contents(study: TypedStudy, command: str) -> dict[str, bytes]:
     summary = {
         "command": command,
         "types_pay": study.pays,
+        "verdict": {"kind": study.kind, "words": verdict(study)},
+        "aim": study.aim._asdict(),
         "types": list(study.log.types),
         "rows_of_type": study.rows_of_type.tolist(),
         "gain_learned": study.mean_gain._asdict(),
@@ -129,8 +131,13 @@ def verdict(study: TypedStudy) -> str:
             f"few rows to tell LLMs apart: about {study.rows_needed} rows of a type tell two LLMs "
             f"apart that differ by {100 * APART:.0f} points"
         )
+        begin = (
+            "The log is too small to tell whether types pay"
+            if study.kind == "unclear"
+            else "Types do not pay"
+        )
         return (
-            f"Types do not pay: on rows that were not used to choose the LLMs they gain {unseen} "
+            f"{begin}: on rows that were not used to choose the LLMs they gain {unseen} "
             f"points of quality at equal money, which is not above 0 beyond doubt. {why}. Who "
             f"knew the log by heart would gain {100 * study.apparent:.1f} points, so most of "
             "that is the luck of few rows. Leave types out, or merge them into fewer."
