@@ -12,7 +12,7 @@ import xarray as xr
 from zarr.storage import MemoryStore
 
 from c2mabv_jax import pages
-from c2mabv_jax.cli import folder
+from c2mabv_jax.cli import folder, overspending
 from c2mabv_jax.cli.table import aligned, markdown, table
 from c2mabv_jax.plotting import curves, style
 from c2mabv_jax.results.summary import summarise
@@ -78,6 +78,8 @@ def words(results: xr.Dataset, told: Sequence[str], drawn: Sequence[str]) -> str
         FOOT,
         "",
     ]
+    for line in overspent(results):
+        lines += [pages.plain(line), ""]
     for remark in remarks(results, rows):
         lines += [f"Note: {pages.plain(remark)}", ""]
     for name in drawn:
@@ -107,6 +109,7 @@ def summary(results: xr.Dataset) -> dict[str, Any]:
         "rounds": int(results["round"][-1]),
         "seeds": int(results.sizes["seed"]),
         "policies": {name: plain(row) for name, row in summarise(results).items()},
+        "overspending": overspending.overspending(results),
         "meaning": MEANING,
         **attributes,
     }
@@ -127,11 +130,19 @@ def show(results: xr.Dataset) -> None:
     """Print the table."""
     rows = summarise(results)
     typer.echo(aligned(table(rows, results.attrs["cost_unit"])))
-    typer.echo("\n" + textwrap.fill(FOOT, 96))
+    for line in (FOOT, *overspent(results)):
+        typer.echo("\n" + textwrap.fill(line, 96))
     if "type" in results.dims:
         typer.echo("\n" + "\n".join(by_type(results)))
     for remark in remarks(results, rows):
         typer.echo(f"note: {remark}")
+
+
+def overspent(results: xr.Dataset) -> Iterator[str]:
+    """What C2MAB-V overspends, and how that shrinks."""
+    found = overspending.overspending(results)
+    if found is not None:
+        yield overspending.sentence(found, results.attrs["cost_unit"], results.attrs["budget"])
 
 
 def by_type(results: xr.Dataset) -> Iterator[str]:
