@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ from c2mabv_jax.cli.log import (
     billed,
     described,
 )
+from c2mabv_jax.cli.output import AsJson, Output, Quiet
 from c2mabv_jax.errors import ProblemError, rounded_up
 
 
@@ -82,6 +84,8 @@ def advise(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a former result in --out.")
     ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Whether one fixed model is as good, or what a mix pays; which budget buys which quality.
 
@@ -91,11 +95,13 @@ def advise(
     cache.enable()
     from c2mabv_jax import advice
     from c2mabv_jax.advice.play import to_stderr
-    from c2mabv_jax.advice.report import contents, printed
+    from c2mabv_jax.advice.report import contents, printed, rows
 
     read = LogOptions(log, models, group, columns, prices, cost_scale, from_means, min_rows, types)
     world = read.open()
-    told(world, log)
+    output = Output(as_json, quiet)
+    told(world, log, output)
+    progress, say = sys.stderr.isatty() and not quiet, silent if quiet else to_stderr
     command = shlex.join(["c2mabv", *sys.argv[1:]])
     if types is not None:
         check_adds_up(world, reward_model, num_selected or 1)
@@ -103,12 +109,14 @@ def advise(
 
         both = typed.typed_study(
             world, budgets, num_selected or 1, horizon=horizon, num_seeds=seeds, seed=seed,
-            target=target, max_cost=max_cost, progress=sys.stderr.isatty(), say=to_stderr,
+            target=target, max_cost=max_cost, progress=progress, say=say,
         )  # fmt: skip
         with folder.reserved(target_folder, "advise") as publish:
-            written = publish(typed_report.contents(both, command))
-        print(typed_report.printed(both))
-        print(
+            files = typed_report.contents(both, command)
+            written = publish(files)
+        output.show(typed_report.printed(both))
+        output.document(document(files, typed_report.rows(both), written))
+        output.say(
             f"\nWritten to {written}: report.html, advice.md, advice.csv, summary.json, types.png."
         )
         return
@@ -123,23 +131,37 @@ def advise(
         horizon=horizon,
         num_seeds=seeds,
         seed=seed,
-        progress=sys.stderr.isatty(),
-        say=to_stderr,
+        progress=progress,
+        say=say,
     )
     recommended = advice.recommend(done)
     with folder.reserved(target_folder, "advise") as publish:
-        written = publish(contents(done, recommended, command))
-    print(printed(done, recommended))
-    files = "report.html, advice.md, advice.csv, quality_cost.png, learning.png, usage.png"
-    print(f"\nWritten to {written}: {files}.")
+        files = contents(done, recommended, command)
+        written = publish(files)
+    output.show(printed(done, recommended))
+    output.document(document(files, rows(done), written))
+    output.say(
+        f"\nWritten to {written}: report.html, advice.md, advice.csv, quality_cost.png, "
+        "learning.png, usage.png."
+    )
     again = ["c2mabv", "run", *read.arguments(), "--reward-model", reward_model]
     again += billed(done.problem)
     again += ["--num-selected", str(done.problem.num_selected)]
     again += ["--budget", rounded_up(recommended.run.budget)]
-    print(f"Next: `{shlex.join(again)}` compares it with baselines.")
+    output.say(f"Next: `{shlex.join(again)}` compares it with baselines.")
 
 
-def told(world: Any, log: Path) -> None:
+def document(files: dict[str, bytes], rows: list[dict[str, Any]], written: Path) -> dict[str, Any]:
+    """The advice as data: summary.json, the rows of advice.csv and where it was written."""
+    table = [{key: None if x == "" else x for key, x in row.items()} for row in rows]
+    return {**json.loads(files["summary.json"]), "rows": table, "written": str(written)}
+
+
+def silent(_: str) -> None:
+    """Say nothing."""
+
+
+def told(world: Any, log: Path, output: Output) -> None:
     """Say what was read of the log; refuse one that no budget can be found for."""
     if not any(world.mean_cost):
         best = max(range(len(world.names)), key=lambda k: world.mean_reward[k])
@@ -147,10 +169,10 @@ def told(world: Any, log: Path) -> None:
             f"{log}: every answer is free, so no budget needs advice: ask {world.names[best]!r} "
             f"(mean score {world.mean_reward[best]:.3f}), or give --prices if tokens cost money"
         )
-    print(described(world.log_report))
+    output.say(described(world.log_report))
     for note in world.log_report.notes:
-        print(f"note: {note}")
-    print(flush=True)
+        output.say(f"note: {note}")
+    output.say("")
 
 
 def check_adds_up(world: Any, reward_model: str, num_selected: int) -> None:

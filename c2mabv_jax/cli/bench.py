@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from c2mabv_jax.cli.output import AsJson, Output, Quiet
+
 
 def bench(
     full: Annotated[
@@ -17,7 +19,8 @@ def bench(
     out: Annotated[
         Path | None, typer.Option(help="Also write MACHINE.json into this folder.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> int:
     """Throughput of this package and of its peers, medians of interleaved turns.
 
@@ -36,7 +39,9 @@ def bench(
     except DisagreementError as error:
         print(f"c2mabv: a peer disagrees: {error}", file=sys.stderr)
         return 1
-    typer.echo(table.section(results))
+    output = Output(as_json, quiet)
+    output.show(table.section(results))
+    output.document(results)
     if out is not None:
-        typer.echo(f"\nWritten to {run.write(results, out)}.")
+        output.say(f"\nWritten to {run.write(results, out)}.")
     return 0

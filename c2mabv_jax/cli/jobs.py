@@ -105,12 +105,14 @@ def of_family(name: str, options: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if key in entry.options}
 
 
-def simulate_all(job: Job) -> xr.Dataset:
+def simulate_all(job: Job, quiet: bool = False) -> xr.Dataset:
     """Every policy on the same random numbers, along a `policy` dimension.
 
     What it takes is said first, on standard error, where it takes long; a terminal sees a bar.
+    Quiet: neither.
     """
-    with tqdm(total=len(job.policies), desc="compiling", disable=None, leave=False) as bar:
+    hidden = True if quiet else None
+    with tqdm(total=len(job.policies), desc="compiling", disable=hidden, leave=False) as bar:
 
         def compiled(name: str) -> None:
             bar.set_postfix_str(name)
@@ -118,12 +120,12 @@ def simulate_all(job: Job) -> xr.Dataset:
 
         ahead = outlook.outlook(job, compiled)
     line = ahead.line()
-    if line is not None:
+    if line is not None and not quiet:
         print(line, file=sys.stderr, flush=True)
     parts = []
     # Policies differ in speed by a factor of a hundred, so the bar counts expected seconds.
     form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    with tqdm(total=ahead.total, bar_format=form, disable=None, leave=False) as bar:
+    with tqdm(total=ahead.total, bar_format=form, disable=hidden, leave=False) as bar:
         for name, policy in job.policies.items():
             bar.set_description(name)
             a_run = ahead.seconds[name] / job.seeds

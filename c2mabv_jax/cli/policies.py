@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-import typer
+from c2mabv_jax.cli.output import AsJson, Output
 
 
-def policies() -> None:
+def policies(as_json: AsJson = False) -> None:
     """Name and one line of every policy."""
     from c2mabv_jax.policies.catalogue import POLICIES, TYPED
 
-    width = max(len(entry.name) for entry in (*POLICIES, *TYPED))
-    for entry in (*POLICIES, *TYPED):
-        typer.echo(f"{entry.name:<{width}}  {entry.description}")
+    entries, output = (*POLICIES, *TYPED), Output(as_json)
+    width = max(len(entry.name) for entry in entries)
+    output.show("\n".join(f"{entry.name:<{width}}  {entry.description}" for entry in entries))
+    output.document(
+        [
+            {
+                "name": entry.name,
+                "description": entry.description,
+                "options": entry.options,
+                "sees_types": entry in TYPED,
+            }
+            for entry in entries
+        ]
+    )

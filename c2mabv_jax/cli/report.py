@@ -7,12 +7,12 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import typer
 import xarray as xr
 from zarr.storage import MemoryStore
 
 from c2mabv_jax import pages
 from c2mabv_jax.cli import folder, overspending
+from c2mabv_jax.cli.output import plain
 from c2mabv_jax.cli.table import aligned, markdown, table
 from c2mabv_jax.plotting import curves, style
 from c2mabv_jax.results.summary import summarise
@@ -115,27 +115,15 @@ def summary(results: xr.Dataset) -> dict[str, Any]:
     }
 
 
-def plain(value: Any) -> Any:
-    """Plain JSON types; NaN becomes null, estimates become tables."""
-    if hasattr(value, "_asdict"):
-        value = value._asdict()
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and value != value else value
-
-
-def show(results: xr.Dataset) -> None:
-    """Print the table."""
+def shown(results: xr.Dataset) -> str:
+    """The table, and what a reader of it should know."""
     rows = summarise(results)
-    typer.echo(aligned(table(rows, results.attrs["cost_unit"])))
-    for line in (FOOT, *overspent(results)):
-        typer.echo("\n" + textwrap.fill(line, 96))
+    parts = [aligned(table(rows, results.attrs["cost_unit"]))]
+    parts += [textwrap.fill(line, 96) for line in (FOOT, *overspent(results))]
     if "type" in results.dims:
-        typer.echo("\n" + "\n".join(by_type(results)))
-    for remark in remarks(results, rows):
-        typer.echo(f"note: {remark}")
+        parts.append("\n".join(by_type(results)))
+    notes = [f"note: {remark}" for remark in remarks(results, rows)]
+    return "\n".join(["\n\n".join(parts), *notes])
 
 
 def overspent(results: xr.Dataset) -> Iterator[str]:

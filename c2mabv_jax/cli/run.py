@@ -24,6 +24,7 @@ from c2mabv_jax.cli.log import (
     described,
     listed,
 )
+from c2mabv_jax.cli.output import AsJson, Output, Quiet
 
 if TYPE_CHECKING:
     from c2mabv_jax.cli.jobs import Job
@@ -100,6 +101,8 @@ def run(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a former result in --out.")
     ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Simulate, print the table, store results, a report and figures.
 
@@ -132,16 +135,18 @@ def run(
         options, horizon, seeds, seed, billing,
     )  # fmt: skip
     told = announcement(job)
-    typer.echo("\n".join(told) + "\n")
+    output = Output(as_json, quiet)
+    output.say("\n".join(told) + "\n")
     with folder.reserved(target, "run") as publish:
-        results = jobs.simulate_all(job)
-        report.show(results)
+        results = jobs.simulate_all(job, quiet)
+        output.show(report.shown(results))
         written = publish(report.contents(results, told))
-    typer.echo(
+    output.document({**report.summary(results), "written": str(written)})
+    output.say(
         f"\nWritten to {written}: report.html (open it in a browser), report.md, results.zarr "
         "(xarray.open_zarr), summary.json, figures/ (PNG and PDF; overview.png shows all)."
     )
-    typer.echo("Next: " + next_step(job, replayed, written))
+    output.say("Next: " + next_step(job, replayed, written))
 
 
 def number_or_rule(delta: str) -> float | str:

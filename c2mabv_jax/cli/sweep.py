@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from c2mabv_jax import interrupts
+from c2mabv_jax.cli.output import Quiet
 from c2mabv_jax.errors import ProblemError
 
 EXAMPLE = Path(__file__).parent.parent / "sweep" / "example.toml"
@@ -40,7 +41,7 @@ def sweep(
         int | None,
         typer.Option(help="Runs per unit of work, a multiple of 64; no result depends on it."),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    quiet: Quiet = False,
     coordinator: Annotated[
         str | None,
         typer.Option(

@@ -9,6 +9,7 @@ import typer
 from tqdm import tqdm
 
 from c2mabv_jax.cli import cache, folder
+from c2mabv_jax.cli.output import Output, Quiet
 
 
 def verify(
@@ -42,7 +43,7 @@ def verify(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a former result in --out.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    quiet: Quiet = False,
 ) -> int:
     """Test every claim; write report.html, report.md, report.json and figures.
 
@@ -77,8 +78,9 @@ def verify(
 
             found = run_verification(chosen, step=step, progress=progress)
         written = publish(reports.contents(found))
-    typer.echo(summary(found))
-    typer.echo(
+    output = Output(quiet=quiet)
+    output.show(summary(found))
+    output.say(
         f"Written to {written}: report.html, report.md, report.json, figures/ (PNG and PDF)."
     )
     return found.status
