@@ -49,7 +49,7 @@ def headline(study: Study) -> str:
         )
     return (
         f"**The log is too small to tell.** Its {verdict.rows:,} queries leave open "
-        f"{' and '.join(_open(study))}."
+        f"{', and '.join(_open(study))}."
     )
 
 
@@ -245,12 +245,12 @@ def _open(study: Study) -> list[str]:
     if verdict.gain.high > limit or verdict.gain.low > 0:
         found.append(
             f"whether a mix is better than the best {_kind(study)} for "
-            f"{_money(study, verdict.money)}, {_name(study, fixed)} ({points(verdict.gain)})"
+            f"{_money(study, verdict.money)}, {_name(study, fixed)}: {points(verdict.gain)}"
         )
     if verdict.further_is == "open":
         found.append(
             f"whether {_choice(study, int(study.known.corners[-1]))} is better than "
-            f"{_choice(study, fixed)} ({points(verdict.further)})"
+            f"{_choice(study, fixed)}: {points(verdict.further)}"
         )
     return found
 
