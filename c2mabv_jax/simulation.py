@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -14,8 +12,9 @@ import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from c2mabv_jax.engine.block import Point, lanes, per_lane, run_block
+from c2mabv_jax.engine.block import Point
 from c2mabv_jax.engine.records import recorded_rounds
+from c2mabv_jax.engine.runner import Runs, each_done
 from c2mabv_jax.engine.tally import Accounting, Tally
 from c2mabv_jax.errors import ProblemError, check_whole
 from c2mabv_jax.policies.base import Policy, check_policy
@@ -77,21 +76,15 @@ def simulate(
     check_fit_of_types(problem, environment, policy)
     policy = policy.at_horizon(horizon)
     accounting = accounting_for(problem, environment, coverage, marginals)
-    width = lanes()
-    per_tile = math.ceil((tile or width) / width) * width
     point = Point(in_scaled_cost(problem, environment), environment, policy)
-    point = per_lane([point], np.zeros(width, int))
-    root = jax.random.key(seed, impl="threefry2x32")
-    recorded = jnp.asarray(rounds)
+    runs = Runs([point], [accounting], rounds)
+    per_tile = math.ceil((tile or 1) / runs.lanes) * runs.lanes
     end = first_seed + num_seeds
-
-    def run(first: int) -> Tally:
-        ids = np.arange(first, first + width, dtype=np.uint32)
-        records = run_block(point, accounting, root, jnp.asarray(ids), recorded)
-        return jax.tree.map(lambda x: np.asarray(x)[..., : end - first], records)
+    starts = range(first_seed, end, per_tile)
 
     def run_tile(first: int) -> Tally:
-        return _join([run(start) for start in range(first, min(first + per_tile, end), width)])
+        ids = np.arange(first, min(first + per_tile, end))
+        return runs.play(np.zeros(len(ids), int), ids, seed)
 
     bar = tqdm(
         total=num_seeds,
@@ -100,40 +93,18 @@ def simulate(
         disable=progress is not True,
         leave=False,
     )
-    pieces: list[Tally] = []
+    tiles: dict[int, Tally] = {}
     with bar:
-        for piece in _in_parallel(run_tile, range(first_seed, end, per_tile)):
-            pieces.append(piece)
+        for index, piece in each_done(run_tile, starts):
+            tiles[index] = piece
             done = piece.pulls.shape[-1]
             bar.update(done)
             if callable(progress):
                 progress(done)
+    pieces = [tiles[index] for index in range(len(starts))]
+    tally = jax.tree.map(lambda *parts: np.concatenate(parts, axis=-1), *pieces)
     seeds = np.arange(first_seed, end)
-    return to_dataset(_join(pieces), problem, environment, policy, rounds, seeds, root_seed=seed)
-
-
-def _join(pieces: Sequence[Tally]) -> Tally:
-    """Tallies side by side along the lanes."""
-    return jax.tree.map(lambda *parts: np.concatenate(parts, axis=-1), *pieces)
-
-
-def _in_parallel(run: Any, starts: range) -> Iterator[Tally]:
-    """Tiles in order. On the CPU one thread per core: a block is too small to split further."""
-    workers = os.cpu_count() or 1
-    if jax.default_backend() != "cpu" or workers == 1 or len(starts) < 2:
-        yield from map(run, starts)
-        return
-    yield run(starts[0])  # compile once, before the threads
-    wide = (
-        jnp.result_type(float) == jnp.float64
-    )  # a `with jax.enable_x64(...)` holds in its own thread only
-
-    def in_thread(start: int) -> Tally:
-        with jax.enable_x64(wide):
-            return run(start)
-
-    with ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(in_thread, starts[1:])
+    return to_dataset(tally, problem, environment, policy, rounds, seeds, root_seed=seed)
 
 
 def check_fit(

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import dataclasses
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from c2mabv_jax.array.sums import value
-from c2mabv_jax.engine.block import Point, lanes, per_lane, run_block
+from c2mabv_jax.engine.block import Point
+from c2mabv_jax.engine.runner import Runs
 from c2mabv_jax.environments.generators import cascading_instance
 from c2mabv_jax.policies import CUCB
 from c2mabv_jax.simulation import accounting_for
@@ -32,25 +31,14 @@ POLICIES = {
 def regret(policy: CUCB, positions: int, horizon: int, seeds: int, root: int = 0) -> np.ndarray:
     """Regret of each seed after `horizon` rounds, `[seeds]`."""
     problem, world = cascading_instance(ITEMS, positions, ATTRACTION, GAP)
-    accounting = accounting_for(problem, world)
-    width, rng = lanes(), np.random.default_rng(root)
     means = np.asarray(world.mean_reward)
     best = horizon * (1 - (1 - ATTRACTION) ** positions)
-    shortfall: list[np.ndarray] = []
-    for start in range(0, seeds, width):
-        # The initial sample is the world's, so every run has its own.
-        look = (rng.random((ITEMS, width)) < means[:, None]).astype(np.float32)
-        point = per_lane([Point(problem, world, policy)], np.zeros(width, int))
-        point = point._replace(
-            policy=dataclasses.replace(point.policy, first_look=jnp.asarray(look))
-        )
-        ids = jnp.arange(start, start + width, dtype=jnp.uint32)
-        key = jax.random.key(root, impl="threefry2x32")
-        last = jnp.asarray([horizon], jnp.int32)
-        tally = run_block(point, accounting, key, ids, last)
-        assert tally.expected is not None
-        shortfall.append(best - value(tally.expected)[-1])
-    return np.concatenate(shortfall)[:seeds]
+    # The initial sample is the world's, so every run has its own.
+    looks = (np.random.default_rng(root).random((seeds, ITEMS)) < means).astype(np.float32)
+    points = [Point(problem, world, dataclasses.replace(policy, first_look=look)) for look in looks]
+    runs = Runs(points, [accounting_for(problem, world)] * seeds, [horizon])
+    tally = runs.play(np.arange(seeds), np.arange(seeds), root)
+    return best - value(tally.expected)[-1]
 
 
 def run(setting: Setting) -> None:

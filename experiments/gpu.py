@@ -25,7 +25,7 @@ import numpy as np
 from c2mabv_jax.array import sums
 from c2mabv_jax.bench.case import Case
 from c2mabv_jax.bench.run import file_name, machine, versions
-from c2mabv_jax.engine import block
+from c2mabv_jax.engine import block, program
 from c2mabv_jax.simulation import accounting_for, in_scaled_cost
 from experiments.setting import Setting
 
@@ -47,7 +47,7 @@ def play(model: str, num_arms: int, width: int, horizon: int, first: int = 0) ->
     seeds = jnp.arange(first, first + width, dtype=jnp.uint32)
     last = jnp.asarray([horizon], jnp.int32)
     root = jax.random.key(0, impl="threefry2x32")
-    tally = block.run_block(point, accounting, root, seeds, last)
+    tally = program.run_block(point, accounting, root, seeds, last)
     return jax.tree.map(lambda x: np.asarray(x)[0], tally)
 
 

@@ -24,9 +24,9 @@ from c2mabv_jax.cli import cache, plot, run_command
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.plotting import curves
 from c2mabv_jax.results import stored
-from c2mabv_jax.sweep import execute, store
 from c2mabv_jax.sweep import results as sweep_results
 from c2mabv_jax.sweep import run as sweep_run
+from c2mabv_jax.sweep import store, tally
 
 Damage = Callable[[Path, Path], None]
 EVERY_FILE = bool(os.environ.get("C2MABV_EVERY_FILE"))
@@ -219,7 +219,7 @@ def quick(sweeps, monkeypatch) -> list[int]:
 
     monkeypatch.setattr(sweep_run, "read", lambda path, tile: (spec, plan))
     monkeypatch.setattr(sweep_results, "assemble", assemble)
-    monkeypatch.setattr(execute, "run_tile", run_tile)
+    monkeypatch.setattr(tally, "run_tile", run_tile)
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     monkeypatch.setenv(cache.VARIABLE, "off")
     return computed

@@ -25,9 +25,9 @@ from c2mabv_jax.cli import cache, folder, jobs, report, run_command
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.plotting import style
 from c2mabv_jax.results import stored
-from c2mabv_jax.sweep import execute, store
 from c2mabv_jax.sweep import results as sweep_results
 from c2mabv_jax.sweep import run as sweep_run
+from c2mabv_jax.sweep import store, tally
 from c2mabv_jax.verification import presets
 from c2mabv_jax.verification import report as verification_report
 
@@ -77,7 +77,7 @@ def fast(finished, small_answer, monkeypatch):
     monkeypatch.setenv(cache.VARIABLE, "off")
     monkeypatch.setattr(sweep_run, "read", lambda path, tile: plan)
     monkeypatch.setattr(sweep_results, "assemble", small_answer)
-    monkeypatch.setattr(execute, "run_tile", lambda plan, number, *rest: tiles[number])
+    monkeypatch.setattr(tally, "run_tile", lambda plan, number, *rest: tiles[number])
     done = SimpleNamespace(
         problem=SimpleNamespace(num_selected=1, billing="selected"),
         run=SimpleNamespace(budget=1.0),

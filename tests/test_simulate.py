@@ -14,7 +14,7 @@ from reference.lp import subsets
 import c2mabv_jax as c2
 from c2mabv_jax import simulation as run
 from c2mabv_jax.array import sums
-from c2mabv_jax.engine import block
+from c2mabv_jax.engine import block, program, runner
 from c2mabv_jax.engine.records import recorded_rounds
 from c2mabv_jax.engine.tally import Accounting
 from c2mabv_jax.policies import C2MABV
@@ -78,13 +78,13 @@ def test_a_seed_is_the_same_in_any_company(model, name):
 @pytest.mark.smoke
 def test_tiles_threads_and_thousands_of_seeds(monkeypatch):
     many = runs(4096)
-    before = block.compilations()
+    before = program.compilations()
     for tile in (64, 256, 1024):
         assert_same(runs(700, tile=tile), many.isel(seed=slice(700)))
     for workers in (1, 3):
-        monkeypatch.setattr(run.os, "cpu_count", lambda workers=workers: workers)
+        monkeypatch.setattr(runner.os, "cpu_count", lambda workers=workers: workers)
         assert_same(runs(1300), many.isel(seed=slice(1300)))
-    assert block.compilations() == before
+    assert program.compilations() == before
     assert_same(runs(2, first_seed=4094), many.isel(seed=slice(4094, None)))
 
 
@@ -108,7 +108,7 @@ def point(asked=None, policy=POLICY, world=WORLD):
 def run_points(points, which, seeds):
     root = jax.random.key(0, impl="threefry2x32")
     accounting = run.accounting_for(problem(), WORLD)
-    tally = block.run_block(
+    tally = program.run_block(
         block.per_lane(points, which),
         accounting,
         root,
@@ -120,7 +120,7 @@ def run_points(points, which, seeds):
 
 def test_neighbours_of_any_kind_do_not_matter():
     """Lanes shuffled, and other configurations in between: the same bits per seed."""
-    width = block.lanes()
+    width = block.lanes(4)
     points = [
         point(),
         point(problem(budget=1.2)),
@@ -130,7 +130,7 @@ def test_neighbours_of_any_kind_do_not_matter():
     ]
     rng = np.random.default_rng(0)
     which, seeds = rng.integers(len(points), size=width), rng.permutation(width)
-    before = block.compilations()
+    before = program.compilations()
     mixed = run_points(points, which, seeds)
     for index in range(len(points)):
         alone = run_points([points[index]], np.zeros(width, int), np.arange(width))
@@ -138,7 +138,7 @@ def test_neighbours_of_any_kind_do_not_matter():
         assert lanes.size > 5
         for a, b in zip(jax.tree.leaves(mixed), jax.tree.leaves(alone), strict=True):
             assert a[..., lanes].tobytes() == b[..., seeds[lanes]].tobytes()
-    assert block.compilations() <= before + 1
+    assert program.compilations() <= before + 1
     # `simulate` is that program, too.
     pulls = runs(width)["pulls"].to_numpy().transpose(1, 2, 0)
     np.testing.assert_array_equal(
@@ -158,7 +158,7 @@ def test_a_longer_horizon_begins_with_the_shorter_one():
 
 def test_one_compilation_serves_all_parameters():
     runs(5)
-    before = block.compilations()
+    before = program.compilations()
     for budget in (0.0, 0.5, 1.1, 7.0):
         runs(5, problem(budget=budget))
     for alpha in (0.0, 0.05, 1.0, 3.0):
@@ -170,14 +170,14 @@ def test_one_compilation_serves_all_parameters():
         runs(5, world=WORLD.replace(**means))
     for horizon in (26, 1000):
         runs(5, record_at=[10, 25, horizon])
-    assert block.compilations() == before
+    assert program.compilations() == before
     runs(5, policy=C2MABV(radius="anytime"))  # the control: another algorithm
-    assert block.compilations() == before + 1
+    assert program.compilations() == before + 1
 
 
 def test_memory_does_not_grow_with_the_horizon():
     """The same program runs any horizon, and returns what is recorded, not what happened."""
-    width = block.lanes()
+    width = block.lanes(4)
     sizes = [runs(1, record_at=[10, 25, horizon]).nbytes for horizon in (40, 2000)]
     assert sizes[0] == sizes[1]
     accounting = Accounting("counts")
@@ -409,13 +409,13 @@ def test_the_unit_of_money_changes_nothing_inside(logs):
     ],
 )
 def test_bad_input_is_one_line_that_names_the_field(change, message):
-    before = block.compilations()
+    before = program.compilations()
     given = {"problem": problem(), "environment": WORLD, "policy": POLICY, "horizon": HORIZON,
              "num_seeds": 3}  # fmt: skip
     with pytest.raises(c2.ProblemError, match=f"^{message}") as caught:
         c2.simulate(**(given | change))
     assert "\n" not in str(caught.value)
-    assert block.compilations() == before  # found before anything ran
+    assert program.compilations() == before  # found before anything ran
 
 
 def test_recorded_rounds():

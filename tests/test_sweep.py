@@ -16,9 +16,9 @@ from sweep_spec import POINTS, variant, written
 
 from c2mabv_jax import files, simulate, sweep
 from c2mabv_jax.cli import run_command
-from c2mabv_jax.engine import block
+from c2mabv_jax.engine import program, runner
 from c2mabv_jax.errors import ProblemError
-from c2mabv_jax.sweep import execute, grid, run, store, tally
+from c2mabv_jax.sweep import grid, run, store, tally
 from c2mabv_jax.sweep.spec import load
 
 
@@ -48,13 +48,13 @@ def copied(base, tmp_path) -> tuple[Path, Path]:
 def runs(monkeypatch) -> list[int]:
     """Numbers of the tiles that are run."""
     numbers: list[int] = []
-    true = execute.run_tile
+    true = tally.run_tile
 
     def counting(plan, number, *rest):
         numbers.append(number)
         return true(plan, number, *rest)
 
-    monkeypatch.setattr(execute, "run_tile", counting)
+    monkeypatch.setattr(tally, "run_tile", counting)
     return numbers
 
 
@@ -175,12 +175,12 @@ def test_one_compilation_for_a_large_grid(tmp_path):
     spec["environment"][0]["mean_reward"] = [[0.9, 0.7, 0.5, 0.3], [0.8, 0.8, 0.4, 0.1]]
     spec["environment"][0]["mean_cost"] = [[0.6, 0.3, 0.2, 0.1], [0.5, 0.4, 0.0, 0.3]]
     spec["policy"][0].update(delta=[0.05, 0.2, "1/T"])
-    before = block.compilations()
+    before = program.compilations()
     _, plan = run.read(written(tmp_path, spec))
     assert len(plan.points) == 3 * 4 * 2 * 2 * 2 * 3 >= 200
     assert len(plan.programs) == 1
     sweep.sweep(tmp_path / "spec.toml", tmp_path / "out", quiet=True)
-    assert block.compilations() == before + 1
+    assert program.compilations() == before + 1
     assert np.unique(sweep.load(tmp_path / "out")["regret_mean"].isel(round=-1)).size > 30
     spec["problem"]["num_selected"] = [2, 3]  # N shapes the program
     assert len(run.read(written(tmp_path, spec))[1].programs) == 2
@@ -195,26 +195,24 @@ def test_whole_numbers_and_floats_are_one_program(tmp_path):
 
 def test_out_of_memory_narrows_the_calls(base, tmp_path, monkeypatch, capsys):
     spec, folder = base
-    true = tally.run
+    true = program.run_block
 
-    def small(program, call):
-        if call.seeds.size > 32:
+    def small(point, observer, root, seeds, record_at):
+        if seeds.size > 32:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
-        return true(program, call)
+        return true(point, observer, root, seeds, record_at)
 
-    monkeypatch.setattr(tally, "run", small)
-    monkeypatch.setattr(tally, "_compiled", set())
+    monkeypatch.setattr(program, "run_block", small)
     sweep.sweep(spec, tmp_path / "out", tile=256)
     assert "64 lanes a call; going on with 32" in capsys.readouterr().err
     assert contents(tmp_path / "out") == contents(folder)
 
 
 def test_out_of_memory_for_good_is_one_line(base, tmp_path, monkeypatch):
-    def none(program, call):
+    def none(*call):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
 
-    monkeypatch.setattr(tally, "run", none)
-    monkeypatch.setattr(tally, "_compiled", set())
+    monkeypatch.setattr(program, "run_block", none)
     with pytest.raises(ProblemError, match="record fewer rounds"):
         sweep.sweep(base[0], tmp_path / "out", quiet=True)
 
@@ -233,7 +231,7 @@ def test_interrupted_and_resumed(base, tmp_path, monkeypatch, runs):
         true(self, number, arrays)
         stored.append(number)
 
-    monkeypatch.setattr(execute, "workers", lambda: 1)  # a second thread would store a fourth
+    monkeypatch.setattr(runner, "workers", lambda: 1)  # a second thread would store a fourth
     monkeypatch.setattr(store.Folder, "write_tile", three)
     with pytest.raises(sweep.Interrupted, match="of 16 tiles are stored; go on with --resume"):
         sweep.sweep(spec, tmp_path / "out", tile=256, quiet=True)
@@ -247,7 +245,7 @@ def test_interrupted_and_resumed(base, tmp_path, monkeypatch, runs):
 
 
 def test_a_tile_that_comes_after_the_interrupt_is_not_stored(base, tmp_path, monkeypatch):
-    true, late, ended = execute.run_tile, threading.Event(), threading.Event()
+    true, late, ended = tally.run_tile, threading.Event(), threading.Event()
     outcome: list[BaseException | None] = []
 
     def slow(plan, number, *rest):
@@ -268,8 +266,8 @@ def test_a_tile_that_comes_after_the_interrupt_is_not_stored(base, tmp_path, mon
         if number == 0:
             ended.set()
 
-    monkeypatch.setattr(execute, "run_tile", slow)
-    monkeypatch.setattr(execute, "workers", lambda: 2)
+    monkeypatch.setattr(tally, "run_tile", slow)
+    monkeypatch.setattr(runner, "workers", lambda: 2)
     monkeypatch.setattr(store.Folder, "write_tile", watched)
     with pytest.raises(sweep.Interrupted, match="0 of 16 tiles are stored"):
         sweep.sweep(base[0], tmp_path / "out", tile=256, quiet=True)

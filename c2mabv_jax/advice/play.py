@@ -9,7 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from tqdm import tqdm
 
-from c2mabv_jax.sweep import execute
+from c2mabv_jax.engine import runner
+from c2mabv_jax.sweep import tally
 from c2mabv_jax.sweep.plan import Plan
 from c2mabv_jax.sweep.progress import duration
 
@@ -31,7 +32,7 @@ class Player:
     """
 
     def __init__(self, say: Say | None = None, progress: bool = False) -> None:
-        self._say, self._progress, self._width = say, progress, execute.Width()
+        self._say, self._progress, self._width = say, progress, runner.Width()
 
     def play(self, plan: Plan, name: str, later: int = 0) -> list[dict[str, np.ndarray]]:
         """The tallies of all tiles, in order.
@@ -43,7 +44,7 @@ class Player:
         tiles: dict[int, dict[str, np.ndarray]] = {}
 
         def work(number: int) -> None:
-            tiles[number] = execute.run_tile(plan, number, self._width)
+            tiles[number] = tally.run_tile(plan, number, self._width)
 
         total = len(plan.tiles)
         with tqdm(total=total, desc=name, disable=not self._progress, leave=False) as bar:
@@ -51,10 +52,10 @@ class Player:
                 begin = time.perf_counter()
                 work(number)
                 bar.update()
-            left = (total - 2 + later) * (time.perf_counter() - begin) / execute.workers()
+            left = (total - 2 + later) * (time.perf_counter() - begin) / runner.workers()
             if self._say is not None and left >= WORTH_SAYING:
                 bar.clear()
                 self._say(f"{name}: about {duration(left)} on this machine")
-            for _ in execute.each_done(work, list(range(2, total))):
+            for _ in runner.each_done(work, range(2, total)):
                 bar.update()
         return [tiles[number] for number in range(total)]

@@ -17,13 +17,12 @@ from c2mabv_jax.advice.play import Player, Say
 from c2mabv_jax.advice.resample import LEVEL, Resampled, resample, with_log
 from c2mabv_jax.advice.verdict import Verdict, judge
 from c2mabv_jax.array import listing
-from c2mabv_jax.engine import block
 from c2mabv_jax.environments.replay import Replay
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies.c2mabv import C2MABV
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.sweep.grid import Point
-from c2mabv_jax.sweep.plan import Plan, make_plan
+from c2mabv_jax.sweep.plan import Plan, make_plan, smallest_tile
 
 # (alpha_reward, alpha_cost): what practice tries; reconstructed, not from the paper's text.
 ALPHA_PAIRS = ((0.3, 0.05), (1.0, 0.05), (0.3, 0.01), (1.0, 0.01))
@@ -270,12 +269,13 @@ def study(
             for (alpha_reward, alpha_cost), budget in itertools.product(asked, values)
         ]
         return make_plan(
-            points, number, seed=seed, first_seed=first, record_at=record_at, tile=block.lanes()
+            points, number, seed=seed, first_seed=first, record_at=record_at, tile=tile
         )
 
+    tile = smallest_tile(log.num_arms)
     pairs = [(float(a), float(b)) for a, b in pairs]
     look = num_seeds if len(pairs) == 1 else min(FIRST_LOOK, num_seeds)
-    later = math.ceil(len(values) * (num_seeds - look) / block.lanes())
+    later = math.ceil(len(values) * (num_seeds - look) / tile)
     player = Player(say, progress)
     first = plan(pairs, 0, look)
     rounds = first.recorded(horizon)

@@ -20,7 +20,6 @@ from c2mabv_jax.advice.play import Player, Say
 from c2mabv_jax.advice.resample import Interval
 from c2mabv_jax.advice.study import ALPHA_PAIRS, budgets_from, pose
 from c2mabv_jax.advice.verdict import AS_GOOD
-from c2mabv_jax.engine import block
 from c2mabv_jax.environments.typed import TypedReplay
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies.c2mabv import C2MABV
@@ -28,7 +27,7 @@ from c2mabv_jax.policies.typed import TypedC2MABV
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation.typed import check_additive
 from c2mabv_jax.sweep.grid import Point
-from c2mabv_jax.sweep.plan import Plan, make_plan
+from c2mabv_jax.sweep.plan import Plan, make_plan, smallest_tile
 from c2mabv_jax.theory import money_by_type, optimum, typed_front, typed_optimum
 
 POLICIES = ("c2mabv", "c2mabv-types")
@@ -221,7 +220,8 @@ def _learn(
             )
             problem_here = problem.replace(budget=float(budget))
             points.append(Point(problem_here, log, policy, horizon, {}))
-        plan = make_plan(points, num_seeds, seed=seed, record_at=[horizon], tile=block.lanes())
+        tile = smallest_tile(log.num_arms)
+        plan = make_plan(points, num_seeds, seed=seed, record_at=[horizon], tile=tile)
         quality, cost, pulls = _play(plan, name, player)
         oracle, price = (
             (known.oracle(budgets), np.array([known.price(b) for b in budgets]))

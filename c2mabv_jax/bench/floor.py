@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from c2mabv_jax.array import streams
@@ -47,7 +48,14 @@ def _floor(name: str, case: Case, drawn) -> Contestant:
 
     compiled = jax.jit(advance, compiler_options=compiler_options())
 
-    def play(num_seeds: int, root: int) -> None:
-        over_blocks(lambda key, ids: compiled(key, ids, jnp.int32(case.horizon)), num_seeds, root)
+    width = lanes(case.num_arms)
 
-    return Contestant(name, case, play, lanes() * threads(), threads())
+    def play(num_seeds: int, root: int) -> None:
+        key, horizon = jax.random.key(root, impl="threefry2x32"), jnp.int32(case.horizon)
+        over_blocks(
+            lambda ids: np.asarray(compiled(key, jnp.asarray(ids, jnp.uint32), horizon)),
+            num_seeds,
+            width,
+        )
+
+    return Contestant(name, case, play, width * threads(), threads())

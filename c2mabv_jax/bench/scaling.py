@@ -32,8 +32,9 @@ def over_horizon(full: bool, step: Callable[[str], object] = lambda name: None) 
 def over_seeds(full: bool, step: Callable[[str], object] = lambda name: None) -> list[dict]:
     """More and more blocks at T = 1,000."""
     player = package(MAIN)
-    sizes = sorted({max(n * lanes(), player.unit) for n in (WIDE if full else WIDE[:3])})
-    repeats = [max(1, 16 * lanes() // size) for size in sizes]
+    width = lanes(MAIN.num_arms)
+    sizes = sorted({max(n * width, player.unit) for n in (WIDE if full else WIDE[:3])})
+    repeats = [max(1, 16 * width // size) for size in sizes]
     step("many runs")
     speeds = _measure([player] * len(sizes), sizes, repeats)
     return [{"seeds": size} | speed for size, speed in zip(sizes, speeds, strict=True)]

@@ -10,8 +10,7 @@ may round differently in the last bit, and a trajectory must not depend on who r
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -20,7 +19,6 @@ import numpy as np
 from jax import Array
 
 from c2mabv_jax.array import streams
-from c2mabv_jax.array.xla import LARGEST_LOOP, as_one_function, compiler_options
 from c2mabv_jax.engine.observer import Observer
 from c2mabv_jax.engine.round import play
 from c2mabv_jax.errors import ProblemError
@@ -30,7 +28,8 @@ from c2mabv_jax.problem import Problem
 T = TypeVar("T")
 
 # Wide enough to hide the cost of starting an operation, narrow enough to stay in the cache.
-LANES = {"cpu": 64, "gpu": 32768, "tpu": 8192}
+# By backend: (number of arms, lanes from that number of arms on), ascending.
+LANES = {"cpu": ((1, 64),), "gpu": ((1, 32768),), "tpu": ((1, 8192),)}
 
 
 class Point(NamedTuple):
@@ -46,9 +45,14 @@ class Point(NamedTuple):
     policy: Policy
 
 
-def lanes() -> int:
-    """Lanes of a block on this backend."""
+def widths() -> tuple[tuple[int, int], ...]:
+    """(number of arms, lanes of a block from that number on) on this backend, ascending."""
     return LANES.get(jax.default_backend(), LANES["cpu"])
+
+
+def lanes(num_arms: int) -> int:
+    """Lanes of a block on this backend."""
+    return [width for arms, width in widths() if arms <= num_arms][-1]
 
 
 def per_lane(points: Sequence[T], which: np.ndarray) -> T:
@@ -114,7 +118,7 @@ def shared_leaves(node: Any) -> list[Any]:
 
 
 def advance(point: Point, observer: Observer, root: Array, seeds: Array, record_at: Array) -> Any:
-    """Run a block from the first round to the last; not compiled (see `run_block`).
+    """Run a block from the first round to the last; not compiled (see `program`).
 
     Args:
       point, observer: from `per_lane`; every number `[..., B]`.
@@ -151,66 +155,3 @@ def advance(point: Point, observer: Observer, root: Array, seeds: Array, record_
 
     _, records = jax.lax.scan(until, (jnp.int32(1), ahead(jnp.int32(1)), state, seen), record_at)
     return records
-
-
-def program(one: bool) -> Callable[..., Any]:
-    """`advance` as every program of the package contains it, not compiled.
-
-    Args:
-      one: whether the CPU's compiler makes one function of it (see `as_one`).
-    """
-    return as_one_function(advance) if one else advance
-
-
-_OURS = ("c2mabv_jax.policies.", "c2mabv_jax.environments.", "c2mabv_jax.verification.")
-_too_heavy: set[Any] = set()  # structures of which the compiler could not make one function
-
-
-def as_one(point: Point, observer: Observer, seeds: Array) -> bool:
-    """Whether a block is small enough, and its policy light enough, for one function."""
-    small = point.problem.num_arms * seeds.size <= LARGEST_LOOP
-    structure = jax.tree.structure((point, observer))
-    return (
-        jax.default_backend() == "cpu" and small and _tried(point) and structure not in _too_heavy
-    )
-
-
-def _tried(point: Point) -> bool:
-    """Whether policy and world are of kinds that were tried; the compiler may abort on others."""
-    policy = point.policy
-    parts = (policy, getattr(policy, "local", policy), point.environment)
-    ours = all(type(part).__module__.startswith(_OURS) for part in parts)
-    plain = ours and not policy.heavy and not policy.typed
-    return plain and point.environment.num_types is None
-
-
-def or_in_pieces(run: Callable[[bool], Any], point: Point, observer: Observer, seeds: Array) -> Any:
-    """`run(one)` with one function where the compiler can make it, else in pieces.
-
-    A loop that the compiler wants to share out over threads cannot be part of one function;
-    which loops it does is its secret, so it is asked.
-    """
-    one = as_one(point, observer, seeds)
-    try:
-        return run(one)
-    except jax.errors.JaxRuntimeError as error:
-        if not one or "RESOURCE_EXHAUSTED" in str(error):
-            raise
-        _too_heavy.add(jax.tree.structure((point, observer)))
-        return run(False)
-
-
-@functools.cache
-def _compiled(one: bool) -> Any:
-    return jax.jit(program(one), compiler_options=compiler_options())
-
-
-def run_block(point: Point, observer: Observer, root: Array, seeds: Array, record_at: Array) -> Any:
-    """`advance`, compiled once per structure."""
-    arguments = (point, observer, root, seeds, record_at)
-    return or_in_pieces(lambda one: _compiled(one)(*arguments), point, observer, seeds)
-
-
-def compilations() -> int:
-    """How many programs `run_block` has compiled in this process."""
-    return sum(_compiled(one)._cache_size() for one in (True, False))

@@ -3,8 +3,7 @@
 spec         what the TOML file says, checked key by key
 grid         its points: every combination of the axes
 plan         points that share a compiled program; tiles, the units of work
-tally        a tile run in blocks of lanes, on all devices, and what is kept of it
-execute      tiles over threads and processes; out of memory, in narrower calls
+tally        a tile played by `engine.runner`, and what is kept of it
 distributed  several processes, where they must meet
 alive        how they notice that one has died
 store        the folder: lock, files with checksums, what is damaged

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from c2mabv_jax.sweep import execute, tally
-from c2mabv_jax.sweep.plan import Batch, Plan, Program
+from c2mabv_jax.engine import runner
+from c2mabv_jax.sweep import tally
+from c2mabv_jax.sweep.plan import Batch, Plan
 from c2mabv_jax.sweep.progress import duration
 from c2mabv_jax.sweep.results import RUN_BYTES, rounds_at_once
 
@@ -60,23 +61,24 @@ class Forecast(NamedTuple):
 
 def forecast(plan: Plan, per_seed: bool = False, moment: float = CALIBRATION_SECONDS) -> Forecast:
     """Compile every program and run it for about `moment` seconds."""
-    width = execute.Width().lanes
+    width = runner.Width()
     compiling = running = memory = disk = 0.0
-    for number, program in enumerate(plan.programs):
+    for number in range(len(plan.programs)):
         batches = {i: b for i, b in enumerate(plan.batches) if b.program == number}
         first, batch = next(iter(batches.items()))
-        lanes = np.minimum(np.arange(width), plan.lanes(first) - 1)
-        begin = time.perf_counter()
-        tally.compile_once(program, tally.arguments(plan, batch, program, lanes))
-        compiling += time.perf_counter() - begin
-        calls = sum(math.ceil(plan.lanes(i) / width) * b.horizon for i, b in batches.items())
-        running += calls * _seconds_a_round(plan, batch, program, lanes, moment)
         arms = plan.points[batch.points[0]].problem.num_arms
+        wide = width.lanes(arms)
+        lanes = np.arange(min(wide, plan.lanes(first)))
+        begin = time.perf_counter()
+        tally.play(plan, batch, lanes, width, horizon=0)
+        compiling += time.perf_counter() - begin
+        calls = sum(math.ceil(plan.lanes(i) / wide) * b.horizon for i, b in batches.items())
+        running += calls * _seconds_a_round(plan, batch, lanes, width, moment)
         kept = len(plan.rounds) * (_KEPT + (8 * arms if per_seed else 0))
         disk += kept * sum(plan.lanes(i) for i in batches) * (2 if per_seed else 1)
         tiles = [tile.stop - tile.start for tile in plan.tiles if tile.batch in batches]
         tallied = len(plan.rounds) * (_TALLIED + 8 * arms)
-        memory = max(memory, 2 * tallied * (max(tiles) + width))  # pieces, and pieces joined
+        memory = max(memory, 2 * tallied * (max(tiles) + wide))  # pieces, and pieces joined
     # The statistics; and the runs of a point while they are summed up.
     results = 8 * 100 * len(plan.points) * len(plan.rounds)
     assembling = plan.num_seeds * rounds_at_once(plan.num_seeds, 0, plan.rounds.size) * RUN_BYTES
@@ -87,22 +89,21 @@ def forecast(plan: Plan, per_seed: bool = False, moment: float = CALIBRATION_SEC
         len(plan.tiles),
         len(plan.points) * plan.num_seeds,
         float(sum(plan.lane_rounds(tile) for tile in plan.tiles)),
-        _HOST_BYTES + results + max(memory * execute.workers(), assembling),
+        _HOST_BYTES + results + max(memory * runner.workers(), assembling),
         disk + results,
         compiling,
-        running / (execute.workers() if cpu else 1),
+        running / (runner.workers() if cpu else 1),
     )
 
 
 def _seconds_a_round(
-    plan: Plan, batch: Batch, program: Program, lanes: np.ndarray, moment: float
+    plan: Plan, batch: Batch, lanes: np.ndarray, width: runner.Width, moment: float
 ) -> float:
     """Time of one round of one call, from ever longer runs."""
     horizon = min(8, batch.horizon)
     while True:
-        call = tally.arguments(plan, batch, program, lanes, horizon)
         begin = time.perf_counter()
-        jax.block_until_ready(tally.run(program, call))
+        tally.play(plan, batch, lanes, width, horizon)
         seconds = time.perf_counter() - begin
         if seconds > moment / 2 or horizon == batch.horizon:
             return seconds / horizon

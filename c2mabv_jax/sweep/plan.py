@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from c2mabv_jax.engine import block
 from c2mabv_jax.engine.records import recorded_rounds
 from c2mabv_jax.engine.tally import Accounting
 from c2mabv_jax.errors import ProblemError
@@ -155,6 +156,11 @@ def program_of(point: Point, accounting: Accounting) -> Program:
     fields = dataclasses.fields(point.environment)
     shared = accounting.expected == "table" or any(f.metadata.get("shared") for f in fields)
     return Program(structure, dataclasses.replace(accounting, table=None), shared)
+
+
+def smallest_tile(num_arms: int) -> int:
+    """Lanes of the smallest tile that fills a block."""
+    return max(block.lanes(num_arms), LANE_QUANTUM)
 
 
 def common_rounds(horizons: Sequence[int], record_at: Any) -> np.ndarray:

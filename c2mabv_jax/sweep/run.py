@@ -14,9 +14,9 @@ import jax
 import numpy as np
 
 import c2mabv_jax
-from c2mabv_jax.engine import block
+from c2mabv_jax.engine import block, runner
 from c2mabv_jax.results.stored import RESULTS
-from c2mabv_jax.sweep import distributed, execute, grid, results
+from c2mabv_jax.sweep import distributed, grid, results, tally
 from c2mabv_jax.sweep.forecast import Forecast, forecast
 from c2mabv_jax.sweep.plan import Plan, make_plan
 from c2mabv_jax.sweep.progress import Progress
@@ -102,7 +102,7 @@ def sweep(
             todo = []  # finished, and its tiles were cleared away on purpose
         if broken is not None and len(todo) > len(damaged):
             damaged.append(_gone(folder, todo, damaged))
-        mine = execute.share(todo, process, processes)
+        mine = [number for number in todo if number % processes == process]
         progress = _progress(plan, todo, mine, processes, quiet or process > 0)
         for line in [*remarks(plan), *warnings, *damaged, *(broken or [])]:
             progress.say(line)
@@ -137,7 +137,7 @@ def identity(spec: Spec, folder: Path, tile: int | None) -> dict[str, Any]:
         "jax": jax.__version__,
         "backend": jax.default_backend(),
         "float": np.dtype(jax.numpy.result_type(float)).name,
-        "lanes": block.lanes(),
+        "lanes": block.widths(),
         "tile": tile or "default",
         "spec": table,
         "files": files,
@@ -169,15 +169,15 @@ def _run(
     per_seed: bool,
     check: Callable[[], None],
 ) -> None:
-    width = execute.Width(progress.say)
+    width = runner.Width(progress.say)
 
     def work(number: int) -> None:
-        folder.write_tile(number, execute.run_tile(plan, number, width, per_seed))
+        folder.write_tile(number, tally.run_tile(plan, number, width, per_seed))
 
     if mine:
         progress.say(f"{len(mine)} of {len(plan.tiles)} tiles to run")
-    for number in execute.each_done(work, mine, check):
-        progress.tile_done(plan.lane_rounds(plan.tiles[number]))
+    for index, _ in runner.each_done(work, mine, check):
+        progress.tile_done(plan.lane_rounds(plan.tiles[mine[index]]))
 
 
 def _finish(plan: Plan, folder: Folder, spec: Spec, progress: Progress) -> None:

@@ -336,7 +336,7 @@ class Folder:
         return Alive(self.path, marker.token, process, processes)
 
     def wait_for(self, numbers: Iterable[int], check: Callable[[], None]) -> None:
-        """Wait until other processes have stored these tiles; see `execute.each_done`."""
+        """Wait until other processes have stored these tiles; see `engine.runner.each_done`."""
         for number in numbers:
             while not self.tile_file(number).exists():
                 check()

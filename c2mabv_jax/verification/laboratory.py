@@ -8,21 +8,19 @@ keeps them for other claims, and reports its progress.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax import Array
 
 from c2mabv_jax import rounding
 from c2mabv_jax.array import sums
-from c2mabv_jax.engine.block import Point, lanes, per_lane, run_block
+from c2mabv_jax.engine.block import Point
 from c2mabv_jax.engine.round import expected_reward
+from c2mabv_jax.engine.runner import Runs, all_done
 from c2mabv_jax.policies.c2mabv import C2MABV
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.simulation import simulate
@@ -157,37 +155,23 @@ class Laboratory:
           rounds: to be recorded, ascending.
         """
         record_at = np.asarray(sorted(set(rounds)), np.int32)
-        width, runs = lanes(), len(which)
-        root = jax.random.key(self.seed, impl="threefry2x32")
         # Every call has the same shapes, so one compiled program serves all of them.
-        padded = np.concatenate(
-            [record_at, np.full(max(0, MOST_RECORDS - len(record_at)), record_at[-1], np.int32)]
-        )
+        spare = np.full(max(0, MOST_RECORDS - len(record_at)), record_at[-1], np.int32)
+        runs = Runs(points, watchers, np.concatenate([record_at, spare]))
 
         def block(start: int) -> Watch:
-            ids = np.arange(start, start + width)
-            mine = which[np.minimum(ids, runs - 1)]
-            seeds = jnp.asarray(ids, jnp.uint32)
-            point, watcher = per_lane(points, mine), per_lane(watchers, mine)
-            seen = run_block(point, watcher, root, seeds, jnp.asarray(padded))
-            self.progress(int(record_at[-1]) * width)
-            keep = min(width, runs - start)
-            return _on_host(seen, len(record_at), keep)
+            mine = which[start : start + runs.lanes]
+            seen = runs.play(mine, start + np.arange(len(mine)), self.seed)
+            self.progress(int(record_at[-1]) * len(mine))
+            return _on_host(seen, len(record_at))
 
-        pieces = in_threads(block, range(0, runs, width))
+        pieces = all_done(block, range(0, len(which), runs.lanes))
         joined = jax.tree.map(lambda *parts: np.concatenate(parts, axis=0), *pieces)
         return Paths(record_at.astype(np.int64), joined)
 
     def together(self, tasks: Sequence[Callable[[], Any]]) -> None:
         """Make several measurements, one per core, so that claims find them made."""
-        workers = min(os.cpu_count() or 1, len(tasks))
-        if workers < 2 or jax.default_backend() != "cpu":
-            for task in tasks:
-                task()
-            return
-        with ThreadPoolExecutor(workers) as pool:
-            for done in [pool.submit(task) for task in tasks]:
-                done.result()
+        all_done(lambda task: task(), tasks)
 
     def long(
         self, instance: Instance, policy: Any, warm_up: bool = False, share: float = 1
@@ -237,19 +221,9 @@ def _distinct(instances: Sequence[Instance]) -> tuple[list[Instance], np.ndarray
     return points, np.asarray(which)
 
 
-def _on_host(seen: Watch, records: int, keep: int) -> Watch:
-    """Compensated sums as float64, runs first, without the padding."""
+def _on_host(seen: Watch, records: int) -> Watch:
+    """Compensated sums as float64, runs first, without the spare records."""
     plain = [
         sums.value(entry) if isinstance(entry, sums.Sum) else np.asarray(entry) for entry in seen
     ]
-    moved = [np.moveaxis(entry[:records, ..., :keep], -1, 0) for entry in plain]
-    return Watch(*moved)  # type: ignore[arg-type]
-
-
-def in_threads(run: Callable[[int], Any], starts: range) -> list[Any]:
-    """Results in order. On the CPU one thread per core: a block uses about one."""
-    workers = min(os.cpu_count() or 1, len(starts))
-    if workers < 2 or jax.default_backend() != "cpu":
-        return [run(start) for start in starts]
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(run, starts))
+    return Watch(*(np.moveaxis(entry[:records], -1, 0) for entry in plain))  # type: ignore[arg-type]

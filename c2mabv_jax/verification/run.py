@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import jax
 
+from c2mabv_jax.engine.runner import all_done
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.theory.statistics import bonferroni
 from c2mabv_jax.verification.claim import (
@@ -21,7 +22,7 @@ from c2mabv_jax.verification.claim import (
 )
 from c2mabv_jax.verification.claims import CLAIMS
 from c2mabv_jax.verification.controls import CONTROLS, Control
-from c2mabv_jax.verification.laboratory import Laboratory, in_threads
+from c2mabv_jax.verification.laboratory import Laboratory
 from c2mabv_jax.verification.presets import Preset, Spec
 
 HASTE = "jax_disable_most_optimizations"
@@ -145,13 +146,13 @@ def verify(
         for claim, comparisons, seconds in measured
     )
 
-    def faced(number: int) -> Caught:
-        step(f"control {controls[number].name}")
-        return face(controls[number], preset, spec, error, progress)
+    def faced(control: Control) -> Caught:
+        step(f"control {control.name}")
+        return face(control, preset, spec, error, progress)
 
     # Each compiles a program of its own, which takes one core.
     with hastily():
-        caught = in_threads(faced, range(len(controls) if preset.controls else 0))
+        caught = all_done(faced, controls if preset.controls else ())
     return Report(
         spec=spec,
         preset=preset,

@@ -10,14 +10,14 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from c2mabv_jax.array.pytree import register_dataclass
-from c2mabv_jax.engine.block import Point, per_lane, run_block
+from c2mabv_jax.engine.block import Point
 from c2mabv_jax.engine.observer import Observer, Round
+from c2mabv_jax.engine.runner import Runs
 from c2mabv_jax.problem import Problem
 
 
@@ -84,10 +84,7 @@ def write_down(
     point: Point, seed: int, runs: int, horizon: int, expected: Callable[..., Array]
 ) -> Transcript:
     """Every round of runs 0 .. runs - 1, on the host: float64 and bool, runs first."""
-    root = jax.random.key(seed, impl="threefry2x32")
-    rounds = jnp.arange(1, horizon + 1, dtype=jnp.int32)
-    lanes = per_lane([point], np.zeros(runs, int))
-    seen = run_block(lanes, Scribe(expected), root, jnp.arange(runs, dtype=jnp.uint32), rounds)
-    host = lambda x: np.moveaxis(np.asarray(x), -1, 0)  # noqa: E731
-    plain = (host(x) for x in seen)
+    every = Runs([point], [Scribe(expected)], np.arange(1, horizon + 1))
+    seen = every.play(np.zeros(runs, int), np.arange(runs), seed)
+    plain = (np.moveaxis(x, -1, 0) for x in seen)
     return Transcript(*(x if x.dtype == bool else x.astype(float) for x in plain))
