@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -25,16 +26,19 @@ class Transcript(NamedTuple):
     """Rounds of runs; on the host `[runs, T, K]` or `[runs, T]`.
 
     Attributes:
-      reward_ucb, cost_lcb: U_t and L_t, the bounds decided on.
+      reward_ucb, cost_lcb: U_t and L_t, the bounds decided on; `[runs, T, G, K]` with types.
+      objective: value of z_t at those bounds, as certified.
       marginals: z_t. selected: S_t.
       observed, billed: arms whose reward was seen, and whose cost was.
       reward, cost: X and Y; to be read where observed and billed.
       spent: the cost that the round was charged.
       expected: r(S_t; mu) as the system under test accounts for it.
+      context: type of the query; None where queries have none.
     """
 
     reward_ucb: Any
     cost_lcb: Any
+    objective: Any
     marginals: Any
     selected: Any
     observed: Any
@@ -43,6 +47,7 @@ class Transcript(NamedTuple):
     cost: Any
     spent: Any
     expected: Any
+    context: Any
 
 
 @register_dataclass
@@ -53,30 +58,49 @@ class Scribe(Observer):
     Attributes:
       expected: how the system accounts for r(S_t; mu): `(problem, environment, decision,
         feedback) -> [runs]`.
+      num_types: G; None where queries have no type.
     """
 
     expected: Callable[..., Array] = dataclasses.field(metadata={"static": True})
+    num_types: int | None = dataclasses.field(default=None, metadata={"static": True})
 
     def begin(self, problem: Problem) -> Transcript:
-        numbers, yes = jnp.zeros(problem.num_arms), jnp.zeros(problem.num_arms, bool)
-        zero = jnp.zeros(())
-        return Transcript(numbers, numbers, numbers, yes, yes, yes, numbers, numbers, zero, zero)
+        typed, arms = self.num_types is not None, (problem.num_arms,)
+        bound = jnp.zeros((self.num_types, *arms) if typed else arms)
+        number, numbers, yes = jnp.zeros(()), jnp.zeros(arms), jnp.zeros(arms, bool)
+        return Transcript(
+            reward_ucb=bound,
+            cost_lcb=bound,
+            objective=number,
+            marginals=numbers,
+            selected=yes,
+            observed=yes,
+            billed=yes,
+            reward=numbers,
+            cost=numbers,
+            spent=number,
+            expected=number,
+            context=jnp.int32(0) if typed else None,
+        )
 
     def see(self, seen: Transcript, now: Round) -> Transcript:
         del seen
         decision, feedback = now.decision, now.feedback
-        assert decision.evidence.bounds is not None
+        certificate, bounds, _ = decision.evidence
+        assert certificate is not None and bounds is not None
         return Transcript(
-            decision.evidence.bounds.reward_ucb,
-            decision.evidence.bounds.cost_lcb,
-            decision.marginals,
-            decision.selected,
-            feedback.observed,
-            feedback.billed,
-            feedback.reward,
-            feedback.cost,
-            now.cost,
-            self.expected(now.problem, now.truth, decision, feedback),
+            reward_ucb=bounds.reward_ucb,
+            cost_lcb=bounds.cost_lcb,
+            objective=certificate.objective,
+            marginals=decision.marginals,
+            selected=decision.selected,
+            observed=feedback.observed,
+            billed=feedback.billed,
+            reward=feedback.reward,
+            cost=feedback.cost,
+            spent=now.cost,
+            expected=self.expected(now.problem, now.truth, decision, feedback),
+            context=now.context,
         )
 
 
@@ -84,7 +108,11 @@ def write_down(
     point: Point, seed: int, runs: int, horizon: int, expected: Callable[..., Array]
 ) -> Transcript:
     """Every round of runs 0 .. runs - 1, on the host: float64 and bool, runs first."""
-    every = Runs([point], [Scribe(expected)], np.arange(1, horizon + 1))
+    scribe = Scribe(expected, point.environment.num_types)
+    every = Runs([point], [scribe], np.arange(1, horizon + 1))
     seen = every.play(np.zeros(runs, int), np.arange(runs), seed)
-    plain = (np.moveaxis(x, -1, 0) for x in seen)
-    return Transcript(*(x if x.dtype == bool else x.astype(float) for x in plain))
+
+    def plain(x: np.ndarray) -> np.ndarray:
+        return np.moveaxis(x if x.dtype == bool else x.astype(float), -1, 0)
+
+    return jax.tree.map(plain, seen)

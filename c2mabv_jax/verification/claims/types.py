@@ -5,15 +5,10 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jax import Array
 from scipy.optimize import linprog
 
-from c2mabv_jax.array import streams
-from c2mabv_jax.engine.round import serve
 from c2mabv_jax.environments.synthetic import synthetic
 from c2mabv_jax.environments.typed import Mixture, by_type
 from c2mabv_jax.policies.c2mabv import C2MABV
@@ -34,6 +29,7 @@ from c2mabv_jax.verification.claims.constants import leading_allowance, near_one
 from c2mabv_jax.verification.instances import Instance
 from c2mabv_jax.verification.laboratory import Laboratory
 from c2mabv_jax.verification.statistic import Exact, Mean
+from c2mabv_jax.verification.transcript import Transcript
 
 NAME, DELTA = "types-2x3", 0.05
 RUNS, ROUNDS = 4, 150  # of the audit: every round is solved anew
@@ -68,62 +64,32 @@ def policy(**options: Any) -> TypedC2MABV:
     return TypedC2MABV(2, tuple(world().by_type.frequencies), delta=DELTA, **options)
 
 
-def played(point: Any, root: Array, seeds: Array, horizon: int) -> tuple[Any, ...]:
-    """Type, bounds `[G, K]`, objective, selected, reward and cost of every round, runs last."""
-    problem, environment, policy = point
-    run_key = streams.run_keys(root, seeds)
-    state = jax.tree.map(
-        lambda x: jnp.broadcast_to(jnp.asarray(x)[..., None], (*jnp.shape(x), *seeds.shape)),
-        policy.init(problem),
+def transcript(laboratory: Laboratory) -> Transcript:
+    """Every round of a few runs."""
+    return laboratory.transcript(
+        instance(), policy(alpha_reward=0.3, alpha_cost=0.05), ROUNDS, RUNS
     )
-
-    def one_round(state: Any, t: Array) -> tuple[Any, Any]:
-        key = streams.fold_in(run_key, t)
-        its = streams.fold_in(key, streams.ENVIRONMENT)
-        kind = environment.type_of(its, t)
-        mine = streams.fold_in(key, streams.POLICY)
-        decision = policy.select(problem, state, mine, context=kind)
-        feedback, _, _ = serve(problem, environment, decision, its, t)
-        evidence = decision.evidence
-        seen = (
-            kind, *evidence.bounds, evidence.certificate.objective, decision.selected,
-            feedback.reward, feedback.cost,
-        )  # fmt: skip
-        return policy.update(problem, state, decision, feedback), seen
-
-    return jax.lax.scan(one_round, state, jnp.arange(1, horizon + 1, dtype=jnp.int32))[1]
-
-
-_compiled = jax.jit(played, static_argnums=3)
-
-
-def transcript(laboratory: Laboratory) -> list[np.ndarray]:
-    """`played`, on the host with runs first."""
-    point = laboratory.under_test(instance(), policy(alpha_reward=0.3, alpha_cost=0.05))
-    root = jax.random.key(laboratory.seed, impl="threefry2x32")
-    seen = _compiled(point, root, jnp.arange(RUNS, dtype=jnp.uint32), ROUNDS)
-    return [np.moveaxis(np.asarray(x, np.float64), -1, 0) for x in seen]
 
 
 def _bounds(laboratory: Laboratory) -> list[Comparison]:
     if not laboratory.among([NAME]):
         return []
-    kind, upper, lower, _, selected, reward, cost = transcript(laboratory)
-    here = kind[:, :, None] == np.arange(2)
-    asked = here[..., None] * selected[:, :, None]  # [runs, T, G, K]
+    seen = transcript(laboratory)
+    here = seen.context[:, :, None] == np.arange(2)
+    asked = here[..., None] * seen.selected[:, :, None]  # [runs, T, G, K]
 
     def before(x: np.ndarray) -> np.ndarray:
         return np.cumsum(x, axis=1) - x
 
     count = before(asked)
-    means = [before(asked * x[:, :, None]) / np.maximum(count, 1) for x in (reward, cost)]
+    means = [before(asked * x[:, :, None]) / np.maximum(count, 1) for x in (seen.reward, seen.cost)]
     t = np.arange(1, ROUNDS + 1)[:, None, None]
     ell = np.log(2 * np.pi**2 * 6 * t**3 / (3 * DELTA))
     with np.errstate(divide="ignore"):
         width = np.sqrt(ell / (2 * count))
     off = max(
-        np.abs(upper - np.minimum(1, means[0] + 0.3 * width)).max(),
-        np.abs(lower - np.maximum(0, means[1] - 0.05 * width)).max(),
+        np.abs(seen.reward_ucb - np.minimum(1, means[0] + 0.3 * width)).max(),
+        np.abs(seen.cost_lcb - np.maximum(0, means[1] - 0.05 * width)).max(),
     )
     return [Comparison(f"{NAME}: largest error", Exact(float(off), RUNS), ceiling=tolerance())]
 
@@ -131,7 +97,8 @@ def _bounds(laboratory: Laboratory) -> list[Comparison]:
 def _optimum(laboratory: Laboratory) -> list[Comparison]:
     if not laboratory.among([NAME]):
         return []
-    _, upper, lower, objective, *_ = transcript(laboratory)
+    shown = transcript(laboratory)
+    upper, lower, objective = shown.reward_ucb, shown.cost_lcb, shown.objective
     share, budget = world().by_type.frequencies, instance().problem.budget
     worst, seen = 0.0, 0
     for run in range(RUNS):
