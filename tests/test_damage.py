@@ -121,8 +121,8 @@ def sweeps(tmp_path_factory) -> Finished:
     other = written(place, variant(problem__budget=0.5, seed=8, **small), "other.toml")
     with pytest.MonkeyPatch.context() as patch:
         few = ("regret", "gap", "feasibility")
-        all_of_them = sweep_results.QUANTITIES
-        patch.setattr(sweep_results, "QUANTITIES", {name: all_of_them[name] for name in few})
+        all_of_them = sweep_results.UNITS
+        patch.setattr(sweep_results, "UNITS", {name: all_of_them[name] for name in few})
         sweep.sweep(spec, place / "out", tile=64, quiet=True)
         sweep.sweep(other, place / "other", tile=64, quiet=True)
     return finished(place / "out", place / "other", spec)

@@ -21,6 +21,7 @@ from c2mabv_jax.environments.replay import Replay
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies.c2mabv import C2MABV
 from c2mabv_jax.problem import Problem
+from c2mabv_jax.results.quantities import averages
 from c2mabv_jax.sweep.grid import Point
 from c2mabv_jax.sweep.plan import Plan, make_plan, smallest_tile
 
@@ -341,8 +342,8 @@ def _play(plan: Plan, player: Player, name: str, later: int = 0) -> list[Paths]:
     for index in range(len(plan.points)):
         start = batch.points.index(index) * plan.num_seeds
         mine = slice(start, start + plan.num_seeds)
-        reward, cost = (lanes[name][:, mine].T / rounds for name in ("reward", "cost"))
-        found.append((reward, cost, pulls[index]))
+        mean = averages({name: total[:, mine] for name, total in lanes.items()}, rounds)
+        found.append((mean["reward"].T, mean["cost"].T, pulls[index]))
     return found
 
 

@@ -13,11 +13,12 @@ import xarray as xr
 
 import c2mabv_jax
 from c2mabv_jax.array import sums
+from c2mabv_jax.engine.block import Point
 from c2mabv_jax.engine.tally import Tally
 from c2mabv_jax.policies.two_tier import message_bytes
 from c2mabv_jax.problem import Problem
+from c2mabv_jax.results.quantities import MONEY, UNITS, quantities, totals
 from c2mabv_jax.results.typed import of_types
-from c2mabv_jax.theory.dynamic import dynamic_optimum
 from c2mabv_jax.theory.optimum import true_optimum
 from c2mabv_jax.theory.typed import best_of
 
@@ -48,71 +49,47 @@ def to_dataset(
       the types that the run met, and `type_rounds`, `type_pulls` and `type_cost` (dim `type`)
       say what went where; the attribute `optimum_pooled` is the best without seeing types.
     """
-    t = rounds.astype(np.float64)[:, None]
-    scale = float(environment.cost_scale)
-    budget = float(problem.budget)
+    scale, budget, money = (
+        float(environment.cost_scale),
+        float(problem.budget),
+        environment.cost_unit,
+    )
     mean_reward = np.asarray(environment.mean_reward, np.float64)
     mean_cost = np.asarray(environment.mean_cost, np.float64) * scale
     best = best_of(problem, environment)
-
     pulls = np.asarray(tally.pulls)  # [R, K, B]
-    reward, cost = sums.value(tally.reward), sums.value(tally.cost) * scale
-    expected_cost = _weighted(pulls, mean_cost)
-    if tally.expected is not None:
-        expected = sums.value(tally.expected)
-    elif problem.reward_model == "SUC":
-        expected = _weighted(pulls, mean_reward)
-    else:
-        expected = np.full_like(reward, np.nan)
-    signed = cost / t - budget
-    ideal = t * best.relaxed
-    spent = t * budget
-    by_type = None
-    if tally.by_type is not None:  # against the optimum that sees the types, on the same types
-        by_type = of_types(tally.by_type, best, environment, rounds)
-        expected, expected_cost = by_type.expected, by_type.expected_cost
-        ideal, spent = by_type.ideal, by_type.ideal_cost
-    changes = environment.changes
-    if changes:  # against the optimum of every round; what rests on fixed means is unknown
-        ideal = dynamic_optimum(problem, environment, rounds)[:, None]
-        expected_cost = np.full_like(cost, np.nan)
+    only = Point(problem, environment, policy)
+    runs = totals(tally, [only], np.zeros(len(seeds), int), rounds)
 
     # Every served outcome goes back to the local server, of policies that work in two tiers.
     to_cloud, back = message_bytes(problem)
     messages = np.asarray(tally.messages).astype(np.int64)
     rounds_back = np.where(messages > 0, rounds.astype(np.int64)[:, None] * back, 0)
 
-    money = environment.cost_unit
-    runs = ("seed", "round")
-    variables: dict[str, tuple] = {
-        "reward": (runs, (reward / t).T, {"units": "reward/round"}),
-        "expected_reward": (runs, (expected / t).T, {"units": "reward/round"}),
-        "cost": (runs, (cost / t).T, {"units": money}),
-        "expected_cost": (runs, (expected_cost / t).T, {"units": money}),
-        "violation": (runs, np.maximum(signed, 0).T, {"units": money}),
-        "signed_violation": (runs, signed.T, {"units": money}),
-        "regret": (runs, (ideal - expected).T, {"units": "reward"}),
-        "lagrangian_regret": (
-            runs,
-            (ideal - expected + best.multiplier * (expected_cost - spent)).T,
-            {"units": "reward"},
-        ),
-        "fallback": (runs, np.asarray(tally.fallbacks).T, {"units": "rounds"}),
-        "unconverged": (runs, np.asarray(tally.unconverged).T, {"units": "rounds"}),
-        "messages": (runs, messages.T, {"units": "messages"}),
-        "message_traffic": (runs, (messages * to_cloud + rounds_back).T, {"units": "bytes"}),
-        "gap": (runs, np.asarray(tally.gap).T, {"units": "relaxed objective"}),
-        "feasibility": (runs, np.asarray(tally.feasibility).T, {"units": "scaled cost or arms"}),
+    of_runs = {
+        **quantities(runs, rounds, budget, best),
+        "fallback": np.asarray(tally.fallbacks),
+        "unconverged": np.asarray(tally.unconverged),
+        "messages": messages,
+        "gap": np.asarray(tally.gap),
+        "feasibility": np.asarray(tally.feasibility),
     }
-    if best.fixed_value is not None and not changes:
-        shortfall = (t * best.fixed_value - expected).T
-        variables["regret_fixed_set"] = (runs, shortfall, {"units": "reward"})
+    if best.fixed_value is None or environment.changes:
+        del of_runs["regret_fixed_set"]
+    dims = ("seed", "round")
+    variables: dict[str, tuple] = {
+        name: (dims, of_runs[name].T, {"units": money if unit == MONEY else unit})
+        for name, unit in UNITS.items()
+        if name in of_runs
+    }
+    traffic = messages * to_cloud + rounds_back
+    variables["message_traffic"] = (dims, traffic.T, {"units": "bytes"})
     arms = ("seed", "round", "arm")
     variables["pulls"] = (arms, pulls.transpose(2, 0, 1), {"units": "rounds"})
     observed = pulls if tally.observed is None else np.asarray(tally.observed)
     variables["count"] = (arms, observed.transpose(2, 0, 1), {"units": "observations"})
     if tally.uncovered is not None:
-        variables["uncovered"] = (runs, np.asarray(tally.uncovered).T, {"units": "rounds"})
+        variables["uncovered"] = (dims, np.asarray(tally.uncovered).T, {"units": "rounds"})
     if tally.marginals is not None:
         z = sums.value(tally.marginals).transpose(2, 0, 1)
         variables["marginals"] = (arms, z, {"units": "rounds"})
@@ -141,22 +118,11 @@ def to_dataset(
         "root_seed": root_seed,
         **provenance(),
     }
-    if by_type is not None:
-        variables |= by_type.variables
+    if tally.by_type is not None:
+        variables |= of_types(tally.by_type, best, environment, rounds)
         coordinates["type"] = ("type", np.asarray(environment.types, dtype=str))
         attributes["optimum_pooled"] = float(true_optimum(problem, environment).relaxed)
     return xr.Dataset(variables, coordinates, attributes)
-
-
-def _weighted(pulls: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """Sum over arms of pulls `[R, K, B]` x means `[K]`, one arm after another.
-
-    A matrix product adds up in an order that depends on how many runs there are.
-    """
-    total = np.zeros((pulls.shape[0], pulls.shape[2]))
-    for k, mean in enumerate(means):
-        total += pulls[:, k] * mean
-    return total
 
 
 def provenance() -> dict[str, str]:

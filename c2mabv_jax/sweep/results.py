@@ -6,7 +6,7 @@ Dims: `point` (a point of the grid), `round` (recorded rounds; NaN beyond a poin
 and one for every other key of the sweep file that some point sets (`alpha_cost`, `gap`, ...);
 numbers where all values are numbers (NaN: not set), words otherwise ("": not set).
 
-For every quantity q of QUANTITIES (they mean what they mean in `simulate`):
+For every quantity q of `results.quantities.UNITS` (they mean what they mean in `simulate`):
   q_mean, q_variance [point, round]   over seeds; variance with n - 1, NaN for one seed
   q_quantile [point, round, quantile]
   q [point, seed, round]              with `per_seed`
@@ -32,30 +32,11 @@ import zarr
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.files import Damaged
 from c2mabv_jax.results.dataset import provenance
+from c2mabv_jax.results.quantities import MONEY, UNITS, Arrays, Best, quantities
 from c2mabv_jax.sweep.plan import Plan
 from c2mabv_jax.sweep.store import Folder, writing
-from c2mabv_jax.sweep.tally import Arrays
-from c2mabv_jax.theory.optimum import Optimum
-from c2mabv_jax.theory.typed import TypedOptimum, best_of
+from c2mabv_jax.theory.typed import best_of
 
-Truth = Optimum | TypedOptimum
-MONEY = "money"  # stands for the environment's own unit
-QUANTITIES: dict[str, str] = {
-    "reward": "reward/round",
-    "expected_reward": "reward/round",
-    "cost": MONEY,
-    "expected_cost": MONEY,
-    "violation": MONEY,
-    "signed_violation": MONEY,
-    "regret": "reward",
-    "regret_fixed_set": "reward",
-    "lagrangian_regret": "reward",
-    "fallback": "rounds",
-    "unconverged": "rounds",
-    "messages": "messages",
-    "gap": "relaxed objective",
-    "feasibility": "scaled cost or arms",
-}
 CHUNK_BYTES = 3 << 28  # of a point's runs held at once while they are summed up
 RUN_BYTES = 240  # of one run and round: as stored, as derived, and copies on the way
 
@@ -86,7 +67,7 @@ def assemble(plan: Plan, folder: Folder, attributes: dict[str, Any], options: An
       A line for everything that lay in its place and was not ours.
     """
     partial = folder.stage()
-    quantities = dict(QUANTITIES, **({"uncovered": "rounds"} if options.coverage else {}))
+    quantities = dict(UNITS, **({"uncovered": "rounds"} if options.coverage else {}))
     with writing(folder.path):
         truths = [best_of(point.problem, point.environment) for point in plan.points]
         dataset = _empty(plan, quantities, options.quantiles, truths)
@@ -111,7 +92,7 @@ def assemble(plan: Plan, folder: Folder, attributes: dict[str, Any], options: An
 
 
 def _by_point(
-    plan: Plan, folder: Folder, truths: Sequence[Truth], per_seed: bool
+    plan: Plan, folder: Folder, truths: Sequence[Best], per_seed: bool
 ) -> Iterator[tuple[int, slice, Arrays]]:
     """Every point's quantities, `[rows, seeds]`, some recorded rounds at a time.
 
@@ -137,7 +118,9 @@ def _by_point(
                             # A copy: a view would keep the whole tile in memory.
                             parts.setdefault(name, []).append(value[rows][..., lanes].copy())
                 raw = {name: np.concatenate(parts.pop(name), axis=-1) for name in list(parts)}
-                yield index, rows, _derive(plan.points[index], truths[index], rounds[rows], raw)
+                budget = float(plan.points[index].problem.budget)
+                derived = quantities(raw, rounds[rows], budget, truths[index])
+                yield index, rows, raw | derived
 
 
 class _Reader:
@@ -158,30 +141,6 @@ class _Reader:
                     f"{name}: damaged or gone since it was written; go on with --resume"
                 ) from None
         return self.last[1]
-
-
-def _derive(point: Any, truth: Truth, rounds: np.ndarray, raw: Arrays) -> Arrays:
-    """Quantities `[rows, seeds]` from what a tile holds, as `simulate` defines them."""
-    t = rounds.astype(np.float64)[:, None]
-    budget = float(point.problem.budget)
-    expected, cost = raw["expected_reward"], raw["cost"] / t
-    # Where queries have types: the optimum on the types that the run met.
-    ideal = raw["ideal"] if "ideal" in raw else t * truth.relaxed
-    spent = raw["ideal_cost"] if "ideal_cost" in raw else t * budget
-    regret = ideal - expected
-    fixed = np.nan if truth.fixed_value is None else truth.fixed_value
-    return {
-        **raw,
-        "reward": raw["reward"] / t,
-        "expected_reward": expected / t,
-        "cost": cost,
-        "expected_cost": raw["expected_cost"] / t,
-        "violation": np.maximum(cost - budget, 0),
-        "signed_violation": cost - budget,
-        "regret": regret,
-        "regret_fixed_set": t * fixed - expected,
-        "lagrangian_regret": regret + truth.multiplier * (raw["expected_cost"] - spent),
-    }
 
 
 def _summarise(
@@ -226,7 +185,7 @@ def _means_by_arm(dataset: xr.Dataset, plan: Plan, folder: Folder) -> None:
 
 
 def _empty(
-    plan: Plan, quantities: dict[str, str], quantiles: Sequence[float], truths: Sequence[Truth]
+    plan: Plan, quantities: dict[str, str], quantiles: Sequence[float], truths: Sequence[Best]
 ) -> xr.Dataset:
     points, rounds = plan.points, plan.rounds
     units = {point.environment.cost_unit for point in points}

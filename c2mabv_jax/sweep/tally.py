@@ -19,16 +19,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from c2mabv_jax.array import sums
 from c2mabv_jax.engine import block
 from c2mabv_jax.engine.runner import Runs, Width
-from c2mabv_jax.engine.tally import Tally, TypeTally
-from c2mabv_jax.results import typed
+from c2mabv_jax.engine.tally import Tally
+from c2mabv_jax.results.quantities import Arrays, totals
 from c2mabv_jax.simulation import in_scaled_cost
 from c2mabv_jax.sweep.plan import Batch, Plan
-from c2mabv_jax.theory.typed import money_by_type, typed_optimum
-
-Arrays = dict[str, np.ndarray]
 
 
 def run_tile(plan: Plan, number: int, width: Width, per_seed: bool = False) -> Arrays:
@@ -86,34 +82,10 @@ def extract(
     which, first = np.unique(position, return_index=True)
     points = [plan.points[batch.points[i]] for i in which]
     own = np.searchsorted(which, position)
-    scale = np.array([p.environment.cost_scale for p in points])[own]
-    mean_reward = np.stack([np.asarray(p.environment.mean_reward, np.float64) for p in points])
-    mean_cost = np.stack([np.asarray(p.environment.mean_cost, np.float64) for p in points])
     pulls = np.asarray(tally.pulls)
     observed = pulls if tally.observed is None else np.asarray(tally.observed)
-
-    def weighted(values: np.ndarray) -> np.ndarray:
-        """sum_k pulls_k values_k, `[R, lanes]`, the arms in order."""
-        total = np.zeros(pulls[:, 0].shape)
-        for k in range(pulls.shape[1]):
-            total += pulls[:, k] * values[own, k]
-        return total
-
-    if tally.expected is not None:
-        expected = sums.value(tally.expected)
-    elif points[0].problem.reward_model == "SUC":
-        expected = weighted(mean_reward)
-    else:
-        expected = np.full(pulls[:, 0].shape, np.nan)
-    expected_cost = weighted(mean_cost) * scale
-    of_types: Arrays = {}
-    if tally.by_type is not None:
-        expected, expected_cost, of_types = by_type(tally.by_type, points, own)
     kept: Arrays = {
-        "reward": sums.value(tally.reward),
-        "cost": sums.value(tally.cost) * scale,
-        "expected_reward": expected,
-        "expected_cost": expected_cost,
+        **totals(tally, points, own, plan.recorded(batch.horizon)),
         "fallback": np.asarray(tally.fallbacks),
         "unconverged": np.asarray(tally.unconverged),
         "messages": np.asarray(tally.messages),
@@ -125,7 +97,6 @@ def extract(
         kept["uncovered"] = np.asarray(tally.uncovered)
     many = {"pulls": pulls, "count": observed}
     if tally.by_type is not None:
-        kept |= of_types
         many["type_pulls"] = np.asarray(tally.by_type.pulls)
     for name, counts in many.items():
         sums_of_points = np.add.reduceat(counts.astype(np.int64), first, axis=-1)
@@ -133,24 +104,3 @@ def extract(
         if per_seed and name != "type_pulls":
             kept[f"{name}_of_lane"] = counts
     return kept
-
-
-def by_type(
-    tally: TypeTally, points: list[Any], own: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, Arrays]:
-    """Expected reward and cost, and those of the optimum on the same types, `[R, lanes]`.
-
-    Lane i is of `points[own[i]]`; money.
-    """
-    means = [money_by_type(point.environment) for point in points]
-    best = [typed_optimum(p.problem, *mine) for p, mine in zip(points, means, strict=True)]
-    met, pulls = np.asarray(tally.rounds)[:, :, None], np.asarray(tally.pulls)
-    stacked = lambda values: np.stack(list(values))[own].transpose(1, 2, 0)  # noqa: E731
-    return (
-        typed.weighted(pulls, stacked(mu for mu, _, _ in means)),
-        typed.weighted(pulls, stacked(c for _, c, _ in means)),
-        {
-            "ideal": typed.weighted(met, stacked(b.value_by_type[:, None] for b in best)),
-            "ideal_cost": typed.weighted(met, stacked(b.cost_by_type[:, None] for b in best)),
-        },
-    )
