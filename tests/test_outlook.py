@@ -5,7 +5,7 @@ import pytest
 
 from c2mabv_jax import environments
 from c2mabv_jax.cli import jobs, outlook, run_command
-from c2mabv_jax.engine import block
+from c2mabv_jax.engine import program
 
 PRACTICE = {"alpha_reward": 0.3, "alpha_cost": 0.05, "delta": 0.05, "solver": "exact",
             "radius": "hoeffding"}  # fmt: skip
@@ -20,9 +20,9 @@ def test_nothing_is_compiled_twice(horizon, seeds):
     ahead = outlook.outlook(job, seen.append)
     assert tuple(seen) == names == tuple(ahead.seconds)
     assert all(0 < seconds < np.inf for seconds in ahead.seconds.values())
-    before = block.compilations()
+    before = program.compilations()
     results = jobs.simulate_all(job)
-    assert block.compilations() == before
+    assert program.compilations() == before
     assert results.sizes["policy"] == 3
 
 
