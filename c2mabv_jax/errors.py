@@ -57,3 +57,16 @@ def check_whole(field: str, value: Any, low: int, high: int) -> None:
 def one_of(field: str, value: Any, allowed: tuple[str, ...]) -> None:
     """Raise unless `value` is one of the allowed words."""
     require(value in allowed, field, value, "choose one of " + ", ".join(allowed))
+
+
+def check_number(field: str, value: Any, low: float = 0.0, high: float = math.inf) -> None:
+    """Raise unless `value` is None, traced, or finite numbers in [low, high]."""
+    require(not isinstance(value, str), field, value, "give a number")
+    if value is None or is_traced(value):
+        return
+    import numpy as np  # here, so that a command that only complains need not wait for it
+
+    given = np.asarray(value, np.float64)
+    asked = f"{low:g} or more" if high == math.inf else f"from {low:g} to {high:g}"
+    inside = bool((np.isfinite(given) & (given >= low) & (given <= high)).all())
+    require(inside, field, value, f"give a finite number, {asked}")

@@ -31,8 +31,8 @@ from c2mabv_jax.policies import (
 )
 from c2mabv_jax.policies.base import Feedback
 from c2mabv_jax.policies.beta_sampling import beta
-from c2mabv_jax.policies.common import Learned
 from c2mabv_jax.policies.estimates import Estimates
+from c2mabv_jax.policies.learning import Learned
 
 FAST = {"xla_backend_optimization_level": 0}  # compiling takes longer than running here
 SUC = Problem(num_arms=5, num_selected=2, budget=0.9, reward_model="SUC")

@@ -149,7 +149,7 @@ def test_overwriting_is_atomic(saved, monkeypatch):
 @pytest.mark.parametrize(
     ("policy", "problem", "message"),
     [
-        (TwoTier(), PROBLEM, "holds a C2MABVState, not this TwoTierState"),
+        (TwoTier(), PROBLEM, "holds a Learned, not this TwoTierState"),
         (C2MABV(discount=0.5), PROBLEM, "differ in estimates"),
         (C2MABV(radius="bernstein"), PROBLEM, "estimates.cost_square"),
         (C2MABV(), PROBLEM.replace(billing="queried"), "estimates.cost_count"),

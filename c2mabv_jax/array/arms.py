@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
 IN_ORDER = 32  # up to here arms are combined one after another, above it by halving
 UNROLLED = 64  # up to here an arm is an operation of its own in the compiled program
@@ -42,6 +43,13 @@ def _halved(combine: Callable[[Array, Array], Array], values: Array) -> Array:
     half = values.shape[0] // 2
     paired = combine(values[:half], values[half : 2 * half])
     return jnp.concatenate([paired, values[2 * half :]])
+
+
+def spread(values: ArrayLike, state: Array) -> Array:
+    """Values `[K]` or `[K, B]` as `[K, ...]` beside a scalar of the state `[...]`."""
+    values = jnp.asarray(values)
+    values = values.reshape(values.shape + (1,) * (state.ndim + 1 - values.ndim))
+    return jnp.broadcast_to(values, (values.shape[0], *state.shape))
 
 
 def product(factors: Array) -> Array:

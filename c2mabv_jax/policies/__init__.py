@@ -5,7 +5,7 @@
 
 from c2mabv_jax.policies import catalogue
 from c2mabv_jax.policies.base import Decision, Evidence, Feedback, Policy, register
-from c2mabv_jax.policies.c2mabv import C2MABV, C2MABVState
+from c2mabv_jax.policies.c2mabv import C2MABV
 from c2mabv_jax.policies.catalogue import POLICIES
 from c2mabv_jax.policies.conservative import Conservative
 from c2mabv_jax.policies.cucb import CUCB
@@ -31,7 +31,6 @@ __all__ = [
     "CUCB",
     "POLICIES",
     "C2MABVDirect",
-    "C2MABVState",
     "Conservative",
     "Decision",
     "EpsilonGreedy",

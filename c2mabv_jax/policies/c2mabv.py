@@ -7,42 +7,31 @@ scheme are reconstructed.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from c2mabv_jax.array.xla import stored
 from c2mabv_jax.confidence import RADII, Bounds, Radius
-from c2mabv_jax.errors import ProblemError, is_traced
+from c2mabv_jax.errors import ProblemError, check_number, is_traced, one_of, require
 from c2mabv_jax.policies import delta, local_server, scheduling_cloud
-from c2mabv_jax.policies.base import Decision, Evidence, Feedback, Policy, register
-from c2mabv_jax.policies.estimates import Estimates, empty, observe
+from c2mabv_jax.policies.base import Decision, Evidence, Feedback, register
+from c2mabv_jax.policies.estimates import Estimates, empty
 from c2mabv_jax.policies.forgetting import Discounted, Windowed
+from c2mabv_jax.policies.learning import Learned, Learning, learn, start
 from c2mabv_jax.problem import Problem
-from c2mabv_jax.rewards import reward_model
 
 LONGEST_WINDOW = 2**30  # rounds are int32
-
-
-class C2MABVState(NamedTuple):
-    """State of the local server.
-
-    Attributes:
-      round: t, the round to come, int32 scalar or `[...]`.
-      estimates: counts and sums, `[K, ...]` (or what remembers less, see `forgetting`).
-      edges: where the last relaxed solutions lay, bool `[K, ...]` pairs (warm start).
-    """
-
-    round: Array
-    estimates: Any
-    edges: local_server.Edges
+_RANGES = {
+    "discount": "give a number in (0, 1)",
+    "window": f"give a whole number of rounds from 1 to {LONGEST_WINDOW}",
+}
 
 
 @register
 @dataclasses.dataclass(frozen=True)
-class C2MABV(Policy):
+class C2MABV(Learning):
     """The C2MAB-V policy.
 
     Attributes:
@@ -71,46 +60,31 @@ class C2MABV(Policy):
     window: Any = None
 
     def __post_init__(self) -> None:
-        for field in ("alpha_reward", "alpha_cost", "discount", "window"):
-            if isinstance(getattr(self, field), str):
-                raise ProblemError(f"{field} = {getattr(self, field)!r}: give a number")
         if self.discount is not None and self.window is not None:
             raise ProblemError("window: give either discount or window, not both")
         if self._forgets and self.radius == "bernstein":
             raise ProblemError("radius = 'bernstein': needs the whole past; leave out discount")
-        if (
-            self.discount is not None
-            and not is_traced(self.discount)
-            and not 0 < float(self.discount) < 1
+        for field, number, inside in (
+            ("discount", self.discount, lambda x: 0 < x < 1),
+            ("window", self.window, lambda x: x % 1 == 0 and 1 <= x <= LONGEST_WINDOW),
         ):
-            raise ProblemError(f"discount = {self.discount!r}: give a number in (0, 1)")
-        if self.window is not None and not is_traced(self.window):
-            whole = np.isfinite(float(self.window)) and int(self.window) == self.window
-            if not (whole and 1 <= self.window <= LONGEST_WINDOW):
-                fix = f"give a whole number of rounds from 1 to {LONGEST_WINDOW}"
-                raise ProblemError(f"window = {self.window!r}: {fix}")
-        for field, allowed in (("solver", ("exact", "projected_gradient")), ("radius", RADII)):
-            value = getattr(self, field)
-            if value not in allowed:
-                raise ProblemError(f"{field} = {value!r}: choose one of " + ", ".join(allowed))
+            require(not isinstance(number, str), field, number, "give a number")
+            if number is not None and not is_traced(number):
+                require(inside(float(number)), field, number, _RANGES[field])
         for field in ("alpha_reward", "alpha_cost"):
-            value = getattr(self, field)
-            if not is_traced(value) and not (np.isfinite(float(value)) and float(value) >= 0):
-                raise ProblemError(f"{field} = {value!r}: give a finite number, 0 or more")
+            require(getattr(self, field) is not None, field, None, "give a number")
+            check_number(field, getattr(self, field))
+        one_of("solver", self.solver, ("exact", "projected_gradient"))
+        one_of("radius", self.radius, RADII)
         delta.check(self.delta)
 
     def at_horizon(self, horizon: Any) -> C2MABV:
         """The policy with delta = "1/T" made a number; itself otherwise."""
         return delta.at_horizon(self, horizon)
 
-    def init(self, problem: Problem) -> C2MABVState:
+    def init(self, problem: Problem) -> Learned:
         """State before the first round."""
-        some = jnp.arange(problem.num_arms) < problem.num_selected  # any set of N will do
-        return C2MABVState(
-            round=jnp.int32(1),
-            estimates=self._nothing(problem),
-            edges=((some, some),) * len(reward_model(problem).lp_weights),
-        )
+        return start(problem, lp=True, estimates=self._nothing(problem))
 
     @property
     def _forgets(self) -> bool:
@@ -123,9 +97,7 @@ class C2MABV(Policy):
             return Windowed.empty(problem)
         return empty(problem, squares=self.radius == "bernstein")
 
-    def relax(
-        self, problem: Problem, state: C2MABVState, available: Array | None = None
-    ) -> Decision:
+    def relax(self, problem: Problem, state: Learned, available: Array | None = None) -> Decision:
         """Local server: bounds and relaxed solution; `selected` is still empty."""
         bound = local_server.of_available(self.bounds(problem, state), available)
         bound = Bounds(*map(stored, bound))
@@ -139,14 +111,14 @@ class C2MABV(Policy):
         )
 
     def select(
-        self, problem: Problem, state: C2MABVState, key: Array, *, available: Array | None = None
+        self, problem: Problem, state: Learned, key: Array, *, available: Array | None = None
     ) -> Decision:
         """One round of both tiers: relax at the local server, round in the cloud."""
         relaxed = self.relax(problem, state, available)
         selected = scheduling_cloud.round_marginals(problem, key, relaxed.marginals)
         return relaxed._replace(selected=selected)
 
-    def bounds(self, problem: Problem, state: C2MABVState):
+    def bounds(self, problem: Problem, state: Learned):
         """The confidence bounds `[K, ...]` for the round to come."""
         level = delta.number(self)
         t = state.round
@@ -165,17 +137,14 @@ class C2MABV(Policy):
         )
 
     def update(
-        self, problem: Problem, state: C2MABVState, decision: Decision, feedback: Feedback
-    ) -> C2MABVState:
+        self, problem: Problem, state: Learned, decision: Decision, feedback: Feedback
+    ) -> Learned:
         """Learn from the observed arms; the last solution is the next warm start."""
-        edges = state.edges if decision.memo is None else decision.memo
-        if self.discount is not None:
-            estimates = state.estimates.observe(feedback, self.discount)
-        elif self.window is not None:
-            estimates = state.estimates.observe(feedback, self.window)
-        else:
-            estimates = observe(state.estimates, feedback)
-        return C2MABVState(state.round + 1, estimates, edges)
+        del problem
+        if not self._forgets:
+            return learn(state, decision, feedback)
+        memory = self.window if self.discount is None else self.discount
+        return learn(state, decision, feedback, lambda past, new: past.observe(new, memory))
 
-    def _remembered(self, state: C2MABVState):
+    def _remembered(self, state: Learned):
         return state.estimates.remembered() if self._forgets else state.estimates

@@ -17,15 +17,16 @@ from jax import Array
 from c2mabv_jax import confidence
 from c2mabv_jax.array.arms import reduce_arms
 from c2mabv_jax.confidence import Bounds
-from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
-from c2mabv_jax.policies.common import Learned, asking_order, by_lp, check, learn, start
+from c2mabv_jax.errors import check_number
+from c2mabv_jax.policies.base import Decision, register
+from c2mabv_jax.policies.learning import Learned, Learning, asking_order, by_lp
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import INFEASIBLE, top_n
 
 
 @register
 @dataclasses.dataclass(frozen=True)
-class Conservative(Policy):
+class Conservative(Learning):
     """C2MAB-V with pessimistic costs.
 
     A forced round plays the least observed arm (ties: lower index) with the N - 1 arms of
@@ -44,14 +45,12 @@ class Conservative(Policy):
     delta: Any = 0.05
     explore: Any = 0.3
 
+    solves_lp = True
+
     def __post_init__(self) -> None:
         for field in ("alpha_reward", "alpha_cost", "explore"):
-            check(field, getattr(self, field))
-        check("delta", self.delta, 1e-300, 1)
-
-    def init(self, problem: Problem) -> Learned:
-        """State before the first round."""
-        return start(problem, lp=True)
+            check_number(field, getattr(self, field))
+        check_number("delta", self.delta, 1e-300, 1)
 
     def select(
         self, problem: Problem, state: Learned, key: Array, *, available: Array | None = None
@@ -95,9 +94,3 @@ class Conservative(Policy):
         )
         optimistic = confidence.optimistic(mean, width, mean_cost, cost_width)
         return optimistic, jnp.minimum(1, mean_cost + cost_width)
-
-    def update(
-        self, problem: Problem, state: Learned, decision: Decision, feedback: Feedback
-    ) -> Learned:
-        """Learn from the observed arms."""
-        return learn(state, decision, feedback)

@@ -17,18 +17,19 @@ from jax import Array
 from c2mabv_jax import confidence
 from c2mabv_jax.array import sums
 from c2mabv_jax.confidence import Bounds
-from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
-from c2mabv_jax.policies.common import Learned, by_index, check, choose_from, learn, start
+from c2mabv_jax.errors import check_number, one_of
+from c2mabv_jax.policies.base import Decision, register
 from c2mabv_jax.policies.estimates import Estimates
+from c2mabv_jax.policies.learning import Learned, Learning, by_index
 from c2mabv_jax.problem import Problem
 
 
 @register
 @dataclasses.dataclass(frozen=True)
-class CUCB(Policy):
+class CUCB(Learning):
     """Combinatorial UCB without a budget: top-N by U, with `at_most` too (every U > 0).
 
-    Costs only decide among equal indices, see `common.by_index`.
+    Costs only decide among equal indices, see `by_index`.
 
     Attributes:
       alpha_reward: factor on the radius (for "kl": its square on the level).
@@ -48,14 +49,10 @@ class CUCB(Policy):
     first_look: Any = None
 
     def __post_init__(self) -> None:
-        check("alpha_reward", self.alpha_reward)
-        check("loglog", self.loglog)
-        check("first_look", self.first_look, 0, 1)
-        choose_from("index", self.index, ("ucb1", "kl"))
-
-    def init(self, problem: Problem) -> Learned:
-        """State before the first round."""
-        return start(problem, lp=False)
+        check_number("alpha_reward", self.alpha_reward)
+        check_number("loglog", self.loglog)
+        check_number("first_look", self.first_look, 0, 1)
+        one_of("index", self.index, ("ucb1", "kl"))
 
     def select(
         self, problem: Problem, state: Learned, key: Array, *, available: Array | None = None
@@ -86,9 +83,3 @@ class CUCB(Policy):
         return estimates._replace(
             count=estimates.count + 1, reward=sums.add(estimates.reward, look)
         )
-
-    def update(
-        self, problem: Problem, state: Learned, decision: Decision, feedback: Feedback
-    ) -> Learned:
-        """Learn from the observed arms."""
-        return learn(state, decision, feedback)

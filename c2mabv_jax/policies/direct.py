@@ -21,7 +21,8 @@ from c2mabv_jax.array.arms import total
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies import local_server
 from c2mabv_jax.policies.base import Decision, Evidence, register
-from c2mabv_jax.policies.c2mabv import C2MABV, C2MABVState
+from c2mabv_jax.policies.c2mabv import C2MABV
+from c2mabv_jax.policies.learning import Learned
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import INFEASIBLE, OPTIMAL, Certificate
 from c2mabv_jax.rewards import reward_model
@@ -60,14 +61,12 @@ class C2MABVDirect(C2MABV):
     L is played and counted as a fallback.
     """
 
-    def init(self, problem: Problem) -> C2MABVState:
+    def init(self, problem: Problem) -> Learned:
         """State before the first round; raises where there are too many sets."""
         table_of_sets(problem.num_arms, problem.num_selected, problem.at_most)
         return super().init(problem)._replace(edges=())
 
-    def relax(
-        self, problem: Problem, state: C2MABVState, available: Array | None = None
-    ) -> Decision:
+    def relax(self, problem: Problem, state: Learned, available: Array | None = None) -> Decision:
         """The best set at the bounds; `selected` is still empty, `marginals` are the set."""
         bound = local_server.of_available(self.bounds(problem, state), available)
         table = table_of_sets(problem.num_arms, problem.num_selected, problem.at_most)
@@ -94,7 +93,7 @@ class C2MABVDirect(C2MABV):
         return Decision(jnp.zeros(chosen.shape, bool), marginals, priority, evidence, memo=())
 
     def select(
-        self, problem: Problem, state: C2MABVState, key: Array, *, available: Array | None = None
+        self, problem: Problem, state: Learned, key: Array, *, available: Array | None = None
     ) -> Decision:
         """The best set at the bounds."""
         del key

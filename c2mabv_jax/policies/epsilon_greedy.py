@@ -13,15 +13,16 @@ import jax.numpy as jnp
 from jax import Array
 
 from c2mabv_jax.array import streams
-from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
-from c2mabv_jax.policies.common import Learned, by_lp, check, learn, means, own_key, start
+from c2mabv_jax.errors import check_number
+from c2mabv_jax.policies.base import Decision, register
+from c2mabv_jax.policies.learning import Learned, Learning, by_lp, means, own_key
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import top_n
 
 
 @register
 @dataclasses.dataclass(frozen=True)
-class EpsilonGreedy(Policy):
+class EpsilonGreedy(Learning):
     """Epsilon-greedy with the budget in the greedy step.
 
     An exploring round plays N arms (with `at_most` too), every N-set alike, and ignores the
@@ -39,14 +40,12 @@ class EpsilonGreedy(Policy):
     exploration: Any = 1.0
     gap: Any = 0.2
 
-    def __post_init__(self) -> None:
-        check("epsilon", self.epsilon, 0, 1)
-        check("exploration", self.exploration)
-        check("gap", self.gap, 1e-6, 1)
+    solves_lp = True
 
-    def init(self, problem: Problem) -> Learned:
-        """State before the first round."""
-        return start(problem, lp=True)
+    def __post_init__(self) -> None:
+        check_number("epsilon", self.epsilon, 0, 1)
+        check_number("exploration", self.exploration)
+        check_number("gap", self.gap, 1e-6, 1)
 
     def rate(self, problem: Problem, t: Array) -> Array:
         """eps_t, the probability of an exploring round, `[...]`."""
@@ -68,9 +67,3 @@ class EpsilonGreedy(Policy):
             selected=jnp.where(explores, anything, greedy.selected),
             marginals=rate * share + (1 - rate) * greedy.marginals,
         )
-
-    def update(
-        self, problem: Problem, state: Learned, decision: Decision, feedback: Feedback
-    ) -> Learned:
-        """Learn from the observed arms, whatever made them be played."""
-        return learn(state, decision, feedback)

@@ -13,16 +13,16 @@ import jax.numpy as jnp
 from jax import Array
 
 from c2mabv_jax.array.arms import arm_index
-from c2mabv_jax.errors import ProblemError
-from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
-from c2mabv_jax.policies.common import Learned, asking_order, by_lp, check, learn, means, start
+from c2mabv_jax.errors import ProblemError, check_number
+from c2mabv_jax.policies.base import Decision, Feedback, register
+from c2mabv_jax.policies.learning import Learned, Learning, asking_order, by_lp, learn, means
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import OPTIMAL
 
 
 @register
 @dataclasses.dataclass(frozen=True)
-class ExploreThenCommit(Policy):
+class ExploreThenCommit(Learning):
     """Round-robin exploration, then one relaxed solution, rounded afresh every round.
 
     Round t of the exploration plays the arms (t - 1) N, ..., t N - 1 modulo K, N arms with
@@ -38,9 +38,11 @@ class ExploreThenCommit(Policy):
     plays: Any = None
     horizon: Any = None
 
+    solves_lp = True
+
     def __post_init__(self) -> None:
-        check("plays", self.plays)
-        check("horizon", self.horizon, 1)
+        check_number("plays", self.plays)
+        check_number("horizon", self.horizon, 1)
 
     def at_horizon(self, horizon: Any) -> ExploreThenCommit:
         """The policy told how many rounds it will play."""
@@ -56,10 +58,6 @@ class ExploreThenCommit(Policy):
             plays = (jnp.asarray(self.horizon, dtype) / problem.num_arms) ** (2 / 3)
         plays = jnp.ceil(jnp.asarray(plays)).astype(jnp.int32)
         return -(-plays * problem.num_arms // problem.num_selected)
-
-    def init(self, problem: Problem) -> Learned:
-        """State before the first round."""
-        return start(problem, lp=True)
 
     def select(
         self, problem: Problem, state: Learned, key: Array, *, available: Array | None = None

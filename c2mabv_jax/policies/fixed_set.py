@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from c2mabv_jax.array.arms import spread
 from c2mabv_jax.errors import ProblemError, is_traced
 from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
-from c2mabv_jax.policies.common import spread
 from c2mabv_jax.problem import Problem
 
 

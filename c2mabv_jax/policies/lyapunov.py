@@ -14,8 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from c2mabv_jax.policies import common
+from c2mabv_jax.errors import check_number
 from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
+from c2mabv_jax.policies.learning import Learned, additive, by_index, c2mabv_bounds, learn, start
+from c2mabv_jax.policies.purse import billed_cost
 from c2mabv_jax.problem import Problem
 
 
@@ -27,7 +29,7 @@ class QueueState(NamedTuple):
       queue: Q_t, the virtual queue of overspending, `[...]`.
     """
 
-    learned: common.Learned
+    learned: Learned
     queue: Array
 
 
@@ -52,8 +54,8 @@ class LyapunovQueue(Policy):
 
     def __post_init__(self) -> None:
         for field in ("weight", "alpha_reward", "alpha_cost"):
-            common.check(field, getattr(self, field))
-        common.check("delta", self.delta, 1e-300, 1)
+            check_number(field, getattr(self, field))
+        check_number("delta", self.delta, 1e-300, 1)
 
     def at_horizon(self, horizon: Any) -> LyapunovQueue:
         """The policy with V = sqrt(T), unless V was given."""
@@ -63,7 +65,7 @@ class LyapunovQueue(Policy):
 
     def init(self, problem: Problem) -> QueueState:
         """State before the first round: nothing overspent."""
-        return QueueState(common.start(problem, lp=False), jnp.zeros(()))
+        return QueueState(start(problem, lp=False), jnp.zeros(()))
 
     def select(
         self, problem: Problem, state: QueueState, key: Array, *, available: Array | None = None
@@ -78,8 +80,8 @@ class LyapunovQueue(Policy):
         self, problem: Problem, state: QueueState, decision: Decision, feedback: Feedback
     ) -> QueueState:
         """Learn, and let the queue grow by what was spent above the budget."""
-        queue = jnp.maximum(0, state.queue + (common.billed_cost(feedback) - problem.budget))
-        return QueueState(common.learn(state.learned, decision, feedback), queue)
+        queue = jnp.maximum(0, state.queue + (billed_cost(feedback) - problem.budget))
+        return QueueState(learn(state.learned, decision, feedback), queue)
 
 
 def drift_plus_penalty(
@@ -91,6 +93,6 @@ def drift_plus_penalty(
     available: Array | None,
 ) -> Decision:
     """The N largest weight x U_k - Q L_k."""
-    bounds = common.c2mabv_bounds(problem, state.learned, policy)
-    index = weight * common.additive(problem, bounds.reward_ucb) - state.queue * bounds.cost_lcb
-    return common.by_index(problem, key, index, state.learned, bounds, available)
+    bounds = c2mabv_bounds(problem, state.learned, policy)
+    index = weight * additive(problem, bounds.reward_ucb) - state.queue * bounds.cost_lcb
+    return by_index(problem, key, index, state.learned, bounds, available)

@@ -18,8 +18,11 @@ from jax import Array
 
 from c2mabv_jax import confidence
 from c2mabv_jax.confidence import Bounds
-from c2mabv_jax.policies import common
+from c2mabv_jax.errors import check_number, one_of
 from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
+from c2mabv_jax.policies.estimates import empty
+from c2mabv_jax.policies.learning import by_index
+from c2mabv_jax.policies.purse import SMALLEST_COST, Purse, full_purse, pay, stop_when_spent
 from c2mabv_jax.policies.wilson import shrinkage, wilson
 from c2mabv_jax.problem import Problem
 
@@ -49,20 +52,20 @@ class OmegaUCB(Policy):
     horizon: Any = None
 
     def __post_init__(self) -> None:
-        common.check("r", self.r)
-        common.check("horizon", self.horizon, 1)
-        common.choose_from("bound", self.bound, ("wilson", "ucb1"))
+        check_number("r", self.r)
+        check_number("horizon", self.horizon, 1)
+        one_of("bound", self.bound, ("wilson", "ucb1"))
 
     def at_horizon(self, horizon: Any) -> OmegaUCB:
         """The policy told how many rounds it will play, if it cares."""
         return dataclasses.replace(self, horizon=horizon) if self.stop else self
 
-    def init(self, problem: Problem) -> common.Purse:
+    def init(self, problem: Problem) -> Purse:
         """State before the first round."""
         squares = self.bound == "wilson" and not self.binary
-        return common.full_purse(problem, lp=False, squares=squares)
+        return full_purse(problem, lp=False, estimates=empty(problem, squares))
 
-    def bounds(self, state: common.Purse) -> Bounds:
+    def bounds(self, state: Purse) -> Bounds:
         """Optimistic reward and cost, `[K, ...]`."""
         t, estimates = state.learned.round, state.learned.estimates
         (mean, mean_cost), (count, cost_count) = estimates.means(), estimates.counts
@@ -81,17 +84,17 @@ class OmegaUCB(Policy):
         return Bounds(upper, wilson(mean_cost, cost_count, scaled[1])[0])
 
     def select(
-        self, problem: Problem, state: common.Purse, key: Array, *, available: Array | None = None
+        self, problem: Problem, state: Purse, key: Array, *, available: Array | None = None
     ) -> Decision:
         """The N largest ratios."""
         bounds = self.bounds(state)
-        index = bounds.reward_ucb / jnp.maximum(bounds.cost_lcb, common.SMALLEST_COST)
-        decision = common.by_index(problem, key, index, state.learned, bounds, available)
+        index = bounds.reward_ucb / jnp.maximum(bounds.cost_lcb, SMALLEST_COST)
+        decision = by_index(problem, key, index, state.learned, bounds, available)
         horizon = self.horizon if self.stop else None
-        return common.stop_when_spent(problem, state, horizon, bounds.cost_lcb, decision)
+        return stop_when_spent(problem, state, horizon, bounds.cost_lcb, decision)
 
     def update(
-        self, problem: Problem, state: common.Purse, decision: Decision, feedback: Feedback
-    ) -> common.Purse:
+        self, problem: Problem, state: Purse, decision: Decision, feedback: Feedback
+    ) -> Purse:
         """Learn from the observed arms, and count the money."""
-        return common.pay(state, decision, feedback)
+        return pay(state, decision, feedback)

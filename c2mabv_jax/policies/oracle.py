@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from c2mabv_jax.array import streams
+from c2mabv_jax.array.arms import spread
 from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
-from c2mabv_jax.policies.common import spread
 from c2mabv_jax.problem import Problem
 
 

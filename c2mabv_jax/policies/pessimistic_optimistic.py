@@ -14,9 +14,11 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
+from c2mabv_jax.errors import check_number
 from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
-from c2mabv_jax.policies.common import billed_cost, check, learn, start
+from c2mabv_jax.policies.learning import learn, start
 from c2mabv_jax.policies.lyapunov import QueueState, drift_plus_penalty
+from c2mabv_jax.policies.purse import billed_cost
 from c2mabv_jax.problem import Problem
 
 
@@ -45,8 +47,8 @@ class PessimisticOptimistic(Policy):
 
     def __post_init__(self) -> None:
         for field in ("tightness", "weight", "alpha_reward", "alpha_cost"):
-            check(field, getattr(self, field))
-        check("delta", self.delta, 1e-300, 1)
+            check_number(field, getattr(self, field))
+        check_number("delta", self.delta, 1e-300, 1)
 
     def init(self, problem: Problem) -> QueueState:
         """State before the first round."""

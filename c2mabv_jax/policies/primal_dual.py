@@ -17,8 +17,10 @@ from jax import Array
 
 from c2mabv_jax.array import sums
 from c2mabv_jax.array.arms import total
-from c2mabv_jax.policies import common
+from c2mabv_jax.errors import check_number
 from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
+from c2mabv_jax.policies.learning import by_index, c2mabv_bounds
+from c2mabv_jax.policies.purse import SMALLEST_COST, Purse, full_purse, pay, stop_when_spent, told
 from c2mabv_jax.problem import Problem
 
 
@@ -30,7 +32,7 @@ class PrimalDualState(NamedTuple):
       excess: sum of L_t(S_t) - rho, compensated `[...]`; the weights are a function of it.
     """
 
-    purse: common.Purse
+    purse: Purse
     excess: sums.Sum
 
 
@@ -60,8 +62,8 @@ class PrimalDualBwK(Policy):
 
     def __post_init__(self) -> None:
         for field, low in (("horizon", 1), ("alpha_reward", 0), ("alpha_cost", 0)):
-            common.check(field, getattr(self, field), low)
-        common.check("delta", self.delta, 1e-300, 1)
+            check_number(field, getattr(self, field), low)
+        check_number("delta", self.delta, 1e-300, 1)
 
     def at_horizon(self, horizon: Any) -> PrimalDualBwK:
         """The policy told how many rounds it will play."""
@@ -69,12 +71,12 @@ class PrimalDualBwK(Policy):
 
     def init(self, problem: Problem) -> PrimalDualState:
         """State before the first round: equal weights."""
-        return PrimalDualState(common.full_purse(problem, lp=False), sums.zero(()))
+        return PrimalDualState(full_purse(problem, lp=False), sums.zero(()))
 
     def money_weight(self, problem: Problem, excess: Array) -> Array:
         """v_money / (v_money + v_time), `[...]`."""
-        budget = problem.budget * common.told(self.horizon) / problem.num_selected
-        step = jnp.log1p(jnp.sqrt(np.log(2) / jnp.maximum(budget, common.SMALLEST_COST)))
+        budget = problem.budget * told(self.horizon) / problem.num_selected
+        step = jnp.log1p(jnp.sqrt(np.log(2) / jnp.maximum(budget, SMALLEST_COST)))
         return jax.nn.sigmoid(step * excess / problem.num_selected)
 
     def select(
@@ -86,14 +88,14 @@ class PrimalDualBwK(Policy):
         available: Array | None = None,
     ) -> Decision:
         """The N arms with most optimistic reward per weighted optimistic cost."""
-        bounds = common.c2mabv_bounds(problem, state.purse.learned, self)
+        bounds = c2mabv_bounds(problem, state.purse.learned, self)
         money = self.money_weight(problem, state.excess.high)
         time = problem.budget / problem.num_selected
         price = money * bounds.cost_lcb + (1 - money) * time
-        index = bounds.reward_ucb / jnp.maximum(price, common.SMALLEST_COST)
-        decision = common.by_index(problem, key, index, state.purse.learned, bounds, available)
+        index = bounds.reward_ucb / jnp.maximum(price, SMALLEST_COST)
+        decision = by_index(problem, key, index, state.purse.learned, bounds, available)
         last = self.horizon if self.stop else None
-        return common.stop_when_spent(problem, state.purse, last, bounds.cost_lcb, decision)
+        return stop_when_spent(problem, state.purse, last, bounds.cost_lcb, decision)
 
     def update(
         self, problem: Problem, state: PrimalDualState, decision: Decision, feedback: Feedback
@@ -103,4 +105,4 @@ class PrimalDualBwK(Policy):
         assert bounds is not None
         over = total(jnp.where(decision.selected, bounds.cost_lcb, 0)) - problem.budget
         excess = sums.add(state.excess, over)
-        return PrimalDualState(common.pay(state.purse, decision, feedback), excess)
+        return PrimalDualState(pay(state.purse, decision, feedback), excess)

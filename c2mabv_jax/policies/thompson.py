@@ -17,10 +17,12 @@ from jax import Array
 
 from c2mabv_jax.array import streams
 from c2mabv_jax.confidence import Bounds
-from c2mabv_jax.policies import common
+from c2mabv_jax.errors import one_of
 from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
 from c2mabv_jax.policies.beta_sampling import beta
 from c2mabv_jax.policies.estimates import Estimates
+from c2mabv_jax.policies.learning import Learned, by_index, by_lp, learn, own_key, start
+from c2mabv_jax.policies.purse import SMALLEST_COST
 from c2mabv_jax.problem import Problem
 
 
@@ -43,31 +45,31 @@ class ThompsonSampling(Policy):
     )
 
     def __post_init__(self) -> None:
-        common.choose_from("choice", self.choice, ("budget", "top", "ratio"))
+        one_of("choice", self.choice, ("budget", "top", "ratio"))
 
     @property
     def heavy(self) -> bool:  # type: ignore[override]
         """Two posteriors are; that of rewards alone is not."""
         return self.choice != "top"
 
-    def init(self, problem: Problem) -> common.Learned:
+    def init(self, problem: Problem) -> Learned:
         """State before the first round: uniform priors."""
-        return common.start(problem, lp=self.choice == "budget")
+        return start(problem, lp=self.choice == "budget")
 
     def select(
-        self, problem: Problem, state: common.Learned, key: Array, *, available: Array | None = None
+        self, problem: Problem, state: Learned, key: Array, *, available: Array | None = None
     ) -> Decision:
         """Draw the means and act as if they were true."""
-        drawn = self.draw(state.estimates, common.own_key(key, 0))
+        drawn = self.draw(state.estimates, own_key(key, 0))
         if self.choice == "budget":
-            decision = common.by_lp(problem, key, drawn, state, available)
+            decision = by_lp(problem, key, drawn, state, available)
         else:
             index = drawn.reward_ucb
             if self.choice == "ratio":
-                index = index / jnp.maximum(drawn.cost_lcb, common.SMALLEST_COST)
-            decision = common.by_index(problem, key, index, state, drawn, available)
+                index = index / jnp.maximum(drawn.cost_lcb, SMALLEST_COST)
+            decision = by_index(problem, key, index, state, drawn, available)
         # Draws are not bounds: nobody should count how often they cover the means.
-        coins = streams.uniforms(common.own_key(key, 1), 2 * problem.num_arms)
+        coins = streams.uniforms(own_key(key, 1), 2 * problem.num_arms)
         return decision._replace(
             evidence=decision.evidence._replace(bounds=None), memo=(decision.memo, coins)
         )
@@ -86,11 +88,11 @@ class ThompsonSampling(Policy):
         return Bounds(drawn[:num_arms], drawn[num_arms:])
 
     def update(
-        self, problem: Problem, state: common.Learned, decision: Decision, feedback: Feedback
-    ) -> common.Learned:
+        self, problem: Problem, state: Learned, decision: Decision, feedback: Feedback
+    ) -> Learned:
         """Count the outcomes, made binary by the coins of the round."""
         edges, coins = decision.memo
-        return common.learn(state, decision._replace(memo=edges), binary(feedback, coins))
+        return learn(state, decision._replace(memo=edges), binary(feedback, coins))
 
 
 def binary(feedback: Feedback, coins: Array) -> Feedback:

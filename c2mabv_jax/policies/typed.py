@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from c2mabv_jax.array.arms import arm_index
+from c2mabv_jax.array.arms import arm_index, spread
 from c2mabv_jax.confidence import Bounds
-from c2mabv_jax.errors import ProblemError, is_traced, one_of
-from c2mabv_jax.policies import common, delta, local_server, scheduling_cloud
+from c2mabv_jax.errors import ProblemError, check_number, is_traced, one_of
+from c2mabv_jax.policies import delta, local_server, scheduling_cloud
 from c2mabv_jax.policies.base import Decision, Evidence, Feedback, Policy, register
 from c2mabv_jax.policies.estimates import Estimates, empty, observe
 from c2mabv_jax.problem import Problem
@@ -117,7 +117,7 @@ class TypedC2MABV(TypedPolicy):
     def __post_init__(self) -> None:
         check_types(self.num_types, self.frequencies)
         for field in ("alpha_reward", "alpha_cost"):
-            common.check(field, getattr(self, field))
+            check_number(field, getattr(self, field))
         one_of("radius", self.radius, ("hoeffding", "anytime", "ucb1", "kl"))
         one_of("budget", self.budget, ("common", "split"))
         delta.check(self.delta)
@@ -161,7 +161,7 @@ class TypedC2MABV(TypedPolicy):
 def frequencies(known: Any, state: TypedState, context: Array) -> Array:
     """Frequencies of the types `[G, ...]`: the known ones, or of the queries so far."""
     if known is not None:
-        return common.spread(known, state.round)
+        return spread(known, state.round)
     seen = state.seen + (arm_index(state.seen) == context)
     dtype = jnp.result_type(float)
     return seen.astype(dtype) / state.round.astype(dtype)

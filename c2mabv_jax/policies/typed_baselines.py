@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from c2mabv_jax.array import streams
-from c2mabv_jax.policies import common
 from c2mabv_jax.policies.base import Decision, Evidence, Feedback, Policy, register
+from c2mabv_jax.policies.learning import own_key
 from c2mabv_jax.policies.oracle import one_of_two
 from c2mabv_jax.policies.thompson import ThompsonSampling, binary
 from c2mabv_jax.policies.typed import (
@@ -54,7 +54,7 @@ class TypedThompson(TypedPolicy):
     ) -> Decision:
         """Draw the means of all types and act as if they were true."""
         context = told(context, available)
-        drawn = ThompsonSampling().draw(state.estimates, common.own_key(key, 0))
+        drawn = ThompsonSampling().draw(state.estimates, own_key(key, 0))
         solution = solve_typed_lp(
             by_type(drawn.reward_ucb, self.num_types),
             by_type(drawn.cost_lcb, self.num_types),
@@ -65,7 +65,7 @@ class TypedThompson(TypedPolicy):
             warm=state.edge,
         )
         decision = self.decide(problem, key, solution, context, Evidence(solution.certificate))
-        coins = streams.uniforms(common.own_key(key, 1), 2 * problem.num_arms)
+        coins = streams.uniforms(own_key(key, 1), 2 * problem.num_arms)
         return decision._replace(memo=(decision.memo, coins))
 
     def update(

@@ -15,9 +15,11 @@ import jax.numpy as jnp
 from jax import Array
 
 from c2mabv_jax.confidence import Bounds
-from c2mabv_jax.policies import common
+from c2mabv_jax.errors import check_number
 from c2mabv_jax.policies.base import Decision, Feedback, Policy, register
 from c2mabv_jax.policies.estimates import Estimates
+from c2mabv_jax.policies.learning import by_lp
+from c2mabv_jax.policies.purse import SMALLEST_COST, Purse, full_purse, pay, stop_when_spent, told
 from c2mabv_jax.problem import Problem
 
 
@@ -43,25 +45,21 @@ class UCBBwK(Policy):
     stop: bool = dataclasses.field(default=True, metadata={"static": True})
 
     def __post_init__(self) -> None:
-        common.check("gamma", self.gamma)
-        common.check("horizon", self.horizon, 1)
+        check_number("gamma", self.gamma)
+        check_number("horizon", self.horizon, 1)
 
     def at_horizon(self, horizon: Any) -> UCBBwK:
         """The policy told how many rounds it will play."""
         return dataclasses.replace(self, horizon=horizon)
 
-    def init(self, problem: Problem) -> common.Purse:
+    def init(self, problem: Problem) -> Purse:
         """State before the first round."""
-        return common.full_purse(problem, lp=True)
+        return full_purse(problem, lp=True)
 
     def reserve(self, problem: Problem) -> Array:
         """e, the share of the budget that is held back, `[...]`."""
-        horizon = jnp.asarray(common.told(self.horizon), jnp.result_type(float))
-        share = (
-            self.gamma
-            * problem.num_arms
-            / jnp.maximum(problem.budget * horizon, common.SMALLEST_COST)
-        )
+        horizon = jnp.asarray(told(self.horizon), jnp.result_type(float))
+        share = self.gamma * problem.num_arms / jnp.maximum(problem.budget * horizon, SMALLEST_COST)
         return jnp.minimum(1, jnp.sqrt(share) + jnp.log(horizon) * share)
 
     def bounds(self, estimates: Estimates) -> Bounds:
@@ -73,18 +71,18 @@ class UCBBwK(Policy):
         )
 
     def select(
-        self, problem: Problem, state: common.Purse, key: Array, *, available: Array | None = None
+        self, problem: Problem, state: Purse, key: Array, *, available: Array | None = None
     ) -> Decision:
         """The LP within the smaller budget."""
         bounds = self.bounds(state.learned.estimates)
         smaller = problem.replace(budget=(1 - self.reserve(problem)) * problem.budget)
-        decision = common.by_lp(smaller, key, bounds, state.learned, available)
+        decision = by_lp(smaller, key, bounds, state.learned, available)
         decision = decision._replace(evidence=decision.evidence._replace(bounds=bounds))
         horizon = self.horizon if self.stop else None
-        return common.stop_when_spent(problem, state, horizon, bounds.cost_lcb, decision)
+        return stop_when_spent(problem, state, horizon, bounds.cost_lcb, decision)
 
     def update(
-        self, problem: Problem, state: common.Purse, decision: Decision, feedback: Feedback
-    ) -> common.Purse:
+        self, problem: Problem, state: Purse, decision: Decision, feedback: Feedback
+    ) -> Purse:
         """Learn from the observed arms, and count the money."""
-        return common.pay(state, decision, feedback)
+        return pay(state, decision, feedback)

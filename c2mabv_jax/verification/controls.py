@@ -21,7 +21,8 @@ from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.engine.round import expected_reward
 from c2mabv_jax.environments.synthetic import Synthetic
 from c2mabv_jax.policies.base import Decision, Feedback, register
-from c2mabv_jax.policies.c2mabv import C2MABV, C2MABVState
+from c2mabv_jax.policies.c2mabv import C2MABV
+from c2mabv_jax.policies.learning import Learned
 from c2mabv_jax.policies.two_tier import TwoTier
 from c2mabv_jax.policies.typed import TypedC2MABV, TypedState
 from c2mabv_jax.problem import Problem
@@ -65,7 +66,7 @@ def _as(kind: type[C2MABV]) -> Callable[[C2MABV], C2MABV]:
 class CostBoundSwapped(C2MABV):
     """Costs are judged by their upper bound."""
 
-    def bounds(self, problem: Problem, state: C2MABVState) -> Bounds:
+    def bounds(self, problem: Problem, state: Learned) -> Bounds:
         width = _width(self, problem, state, state.estimates.counts[1])
         _, mean = state.estimates.means()
         upper = jnp.minimum(1, mean + self.alpha_cost * width)
@@ -77,7 +78,7 @@ class CostBoundSwapped(C2MABV):
 class RewardBoundSwapped(C2MABV):
     """Rewards are judged by their lower bound."""
 
-    def bounds(self, problem: Problem, state: C2MABVState) -> Bounds:
+    def bounds(self, problem: Problem, state: Learned) -> Bounds:
         width = _width(self, problem, state, state.estimates.counts[0])
         mean, _ = state.estimates.means()
         lower = jnp.maximum(0, mean - self.alpha_reward * width)
@@ -89,7 +90,7 @@ class RewardBoundSwapped(C2MABV):
 class NoLogarithm(C2MABV):
     """The radius is sqrt(1 / (2 n)): the logarithm is forgotten."""
 
-    def bounds(self, problem: Problem, state: C2MABVState) -> Bounds:
+    def bounds(self, problem: Problem, state: Learned) -> Bounds:
         return _bounds(self, state, lambda n: jnp.where(n > 0, (2 * jnp.maximum(n, 1)) ** -0.5, 2))
 
 
@@ -98,7 +99,7 @@ class NoLogarithm(C2MABV):
 class OneTooMany(C2MABV):
     """The radius counts the round to come as if it had been observed."""
 
-    def bounds(self, problem: Problem, state: C2MABVState) -> Bounds:
+    def bounds(self, problem: Problem, state: Learned) -> Bounds:
         def width(count: Array) -> Array:
             return confidence.hoeffding_radius(state.round, count + 1, problem.num_arms, self.delta)
 
@@ -111,8 +112,8 @@ class CountsTwice(C2MABV):
     """The first observation of every arm is counted twice."""
 
     def update(
-        self, problem: Problem, state: C2MABVState, decision: Decision, feedback: Feedback
-    ) -> C2MABVState:
+        self, problem: Problem, state: Learned, decision: Decision, feedback: Feedback
+    ) -> Learned:
         after = super().update(problem, state, decision, feedback)
         first = (state.estimates.count == 0) & feedback.observed
         estimates = after.estimates._replace(count=after.estimates.count + first)
@@ -124,7 +125,7 @@ class CountsTwice(C2MABV):
 class NoArmsInLogarithm(C2MABV):
     """K is missing from ell_t."""
 
-    def bounds(self, problem: Problem, state: C2MABVState) -> Bounds:
+    def bounds(self, problem: Problem, state: Learned) -> Bounds:
         return _bounds(
             self, state, lambda n: confidence.hoeffding_radius(state.round, n, 1, self.delta)
         )
@@ -135,7 +136,7 @@ class NoArmsInLogarithm(C2MABV):
 class LastRoundsLogarithm(C2MABV):
     """ell_(t-1) instead of ell_t."""
 
-    def bounds(self, problem: Problem, state: C2MABVState) -> Bounds:
+    def bounds(self, problem: Problem, state: Learned) -> Bounds:
         t = jnp.maximum(state.round - 1, 1)
         return _bounds(
             self,
@@ -149,7 +150,7 @@ class LastRoundsLogarithm(C2MABV):
 class CostBelowZero(C2MABV):
     """The lower bound of the cost is not cut at 0."""
 
-    def bounds(self, problem: Problem, state: C2MABVState) -> Bounds:
+    def bounds(self, problem: Problem, state: Learned) -> Bounds:
         count, mean = state.estimates.counts[1], state.estimates.means()[1]
         width = self.alpha_cost * _width(self, problem, state, count)
         bound = super().bounds(problem, state)
@@ -161,7 +162,7 @@ class CostBelowZero(C2MABV):
 class DiscountFloored(C2MABV):
     """Discounted counts below 1 are raised to 1, so that a forgotten arm's width stops growing."""
 
-    def bounds(self, problem: Problem, state: C2MABVState) -> Bounds:
+    def bounds(self, problem: Problem, state: Learned) -> Bounds:
         if self.discount is None:
             return super().bounds(problem, state)
         sums, t = state.estimates.remembered(), jnp.minimum(state.round, 1 / (1 - self.discount))
@@ -177,7 +178,7 @@ class DiscountFloored(C2MABV):
 class Tampered(C2MABV):
     """C2MAB-V with something done to what the local server sends."""
 
-    def relax(self, problem: Problem, state: C2MABVState, *options: Any) -> Decision:
+    def relax(self, problem: Problem, state: Learned, *options: Any) -> Decision:
         relaxed = super().relax(problem, state, *options)
         return self.tamper(problem, self.bounds(problem, state), relaxed)
 
@@ -235,7 +236,7 @@ class ReversedCascade(Tampered):
 class EveryOtherRoundWorst(C2MABV):
     """Every other round the arms of least mean reward - mean cost are played."""
 
-    def select(self, problem: Problem, state: C2MABVState, key: Array, **options: Any) -> Decision:
+    def select(self, problem: Problem, state: Learned, key: Array, **options: Any) -> Decision:
         decision = super().select(problem, state, key, **options)
         reward, cost = state.estimates.means()
         worst = top_n(cost - reward, problem.num_selected)
@@ -270,7 +271,7 @@ class IndependentCoins(C2MABV):
     """Every arm is selected by a coin of its own."""
 
     def select(
-        self, problem: Problem, state: C2MABVState, key: Array, *, available: Array | None = None
+        self, problem: Problem, state: Learned, key: Array, *, available: Array | None = None
     ) -> Decision:
         decision = self.relax(problem, state, available)
         return decision._replace(selected=coins(key, decision.marginals, problem.num_selected))
@@ -282,8 +283,8 @@ class LearnsUnobserved(C2MABV):
     """A cascade's unobserved arms are learned from as if they had been asked."""
 
     def update(
-        self, problem: Problem, state: C2MABVState, decision: Decision, feedback: Feedback
-    ) -> C2MABVState:
+        self, problem: Problem, state: Learned, decision: Decision, feedback: Feedback
+    ) -> Learned:
         peeking = feedback._replace(observed=decision.selected)
         return super().update(problem, state, decision, peeking)
 
@@ -336,13 +337,13 @@ def correlated(environment: Synthetic) -> Synthetic:
     return dataclasses.replace(environment, correlation=np.asarray(0.7))
 
 
-def _width(policy: C2MABV, problem: Problem, state: C2MABVState, count: Array) -> Array:
+def _width(policy: C2MABV, problem: Problem, state: Learned, count: Array) -> Array:
     """The radius of C2MAB-V, 2 (which clips every bound) where nothing was observed."""
     width = confidence.hoeffding_radius(state.round, count, problem.num_arms, policy.delta)
     return jnp.minimum(width, 2 / jnp.maximum(policy.alpha_cost, 1e-3))
 
 
-def _bounds(policy: C2MABV, state: C2MABVState, width: Callable[[Array], Array]) -> Bounds:
+def _bounds(policy: C2MABV, state: Learned, width: Callable[[Array], Array]) -> Bounds:
     means, counts = state.estimates.means(), state.estimates.counts
     widths = [
         jnp.where(count > 0, alpha * width(count), 2)

@@ -1,25 +1,20 @@
-"""What baselines share: state, choice by index, choice by LP, a purse, checks of numbers."""
+"""What most policies share with C2MAB-V: estimates of means, and a choice by index or by LP."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-from c2mabv_jax.array import streams, sums
-from c2mabv_jax.array.arms import total
+from c2mabv_jax.array import streams
 from c2mabv_jax.confidence import Bounds
-from c2mabv_jax.errors import ProblemError, is_traced
 from c2mabv_jax.policies import local_server, scheduling_cloud
-from c2mabv_jax.policies.base import Decision, Evidence, Feedback
+from c2mabv_jax.policies.base import Decision, Evidence, Feedback, Policy
 from c2mabv_jax.policies.estimates import Estimates, empty, observe
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import top_n
 from c2mabv_jax.rewards import reward_model
-
-SMALLEST_COST = 1e-6  # costs are raised to this before they divide
 
 
 class Learned(NamedTuple):
@@ -27,28 +22,50 @@ class Learned(NamedTuple):
 
     Attributes:
       round: t, the round to come, int32 `[...]`.
-      estimates: counts and sums, `[K, ...]`.
-      edges: warm starts of the LP, bool `[K, ...]` pairs; None where none is solved.
+      estimates: counts and sums, `[K, ...]` (or what remembers less, see `forgetting`).
+      edges: where the last relaxed solutions lay, bool `[K, ...]` pairs (warm start of the
+        LP); None where none is solved.
       order: which of equal indices comes first, `[K, ...]`; None where the LP chooses.
     """
 
     round: Array
-    estimates: Estimates
+    estimates: Any
     edges: local_server.Edges | None = None
     order: Array | None = None
 
 
-def start(problem: Problem, lp: bool, squares: bool = False) -> Learned:
+class Learning(Policy):
+    """A policy that learns means: what is left to say is how it selects.
+
+    Attributes:
+      solves_lp: whether it plays the relaxed problem (`by_lp`) or indices (`by_index`).
+    """
+
+    solves_lp: ClassVar[bool] = False
+
+    def init(self, problem: Problem) -> Any:
+        """State before the first round."""
+        return start(problem, self.solves_lp)
+
+    def update(self, problem: Problem, state: Any, decision: Decision, feedback: Feedback) -> Any:
+        """Learn from the observed arms."""
+        del problem
+        return learn(state, decision, feedback)
+
+
+def start(problem: Problem, lp: bool, estimates: Any = None) -> Learned:
     """State before the first round; `lp` when the policy solves the relaxed problem."""
-    none = empty(problem, squares)
+    none = empty(problem) if estimates is None else estimates
     if not lp:
         return Learned(jnp.int32(1), none, order=jnp.zeros(problem.num_arms))
-    some = jnp.arange(problem.num_arms) < problem.num_selected
+    some = jnp.arange(problem.num_arms) < problem.num_selected  # any set of N will do
     return Learned(jnp.int32(1), none, ((some, some),) * len(reward_model(problem).lp_weights))
 
 
-def learn(state: Learned, decision: Decision, feedback: Feedback) -> Learned:
-    """State after one more round of feedback."""
+def learn(
+    state: Learned, decision: Decision, feedback: Feedback, observe: Any = observe
+) -> Learned:
+    """State after one more round of feedback; what it hands on is kept for the next one."""
     state = state._replace(round=state.round + 1, estimates=observe(state.estimates, feedback))
     if decision.memo is None:
         return state
@@ -128,12 +145,6 @@ def own_key(key: Array, purpose: int) -> Array:
     return streams.fold_in(key, (1 << 16) + purpose)
 
 
-def billed_cost(feedback: Feedback) -> Array:
-    """Y(S_t), what the round cost, `[...]`."""
-    billed = feedback.observed if feedback.billed is None else feedback.billed
-    return total(jnp.where(billed, feedback.cost, 0))
-
-
 def asking_order(priority: Array | None, like: Array) -> Array:
     """A cascade's order as numbers `[K, ...]`, also where it is the given one (None)."""
     if priority is not None:
@@ -147,78 +158,3 @@ def cheapest(problem: Problem, costs: Array, ties: tuple[Array, ...] = ()) -> Ar
     if problem.at_most:
         return jnp.zeros(costs.shape, bool)
     return top_n(-costs, problem.num_selected, ties=ties)
-
-
-class Purse(NamedTuple):
-    """State of a policy that learns means and counts its money.
-
-    Attributes:
-      learned: round, estimates, warm starts.
-      spent: billed cost so far, compensated sum `[...]`.
-    """
-
-    learned: Learned
-    spent: sums.Sum
-
-
-def full_purse(problem: Problem, lp: bool, squares: bool = False) -> Purse:
-    """State before the first round: nothing spent."""
-    return Purse(start(problem, lp, squares), sums.zero(()))
-
-
-def pay(purse: Purse, decision: Decision, feedback: Feedback) -> Purse:
-    """The purse after one more round."""
-    spent = sums.add(purse.spent, billed_cost(feedback))
-    return Purse(learn(purse.learned, decision, feedback), spent)
-
-
-def stop_when_spent(
-    problem: Problem, purse: Purse, horizon: Any, costs: Array, decision: Decision
-) -> Decision:
-    """The decision, or the cheapest set once one more round could overdraw rho T.
-
-    Knapsack bandits stop there; a round that must be served is served as cheaply as it can
-    be. Without a horizon (None) nothing stops.
-    """
-    if horizon is None:
-        return decision
-    broke = purse.spent.high > problem.budget * horizon - problem.num_selected
-    learned = purse.learned
-    ties = () if learned.order is None else (-learned.estimates.means()[1], learned.order)
-    last = cheapest(problem, costs, ties)
-    return decision._replace(
-        selected=jnp.where(broke, last, decision.selected),
-        marginals=jnp.where(broke, last, decision.marginals),
-    )
-
-
-def told(horizon: Any) -> Any:
-    """The horizon; raises where none was told."""
-    if horizon is None:
-        raise ProblemError("horizon: not given; call policy.at_horizon(T) first")
-    return horizon
-
-
-def spread(values: Any, state: Array) -> Array:
-    """Values `[K]` or `[K, B]` as `[K, ...]` beside a scalar of the state `[...]`."""
-    values = jnp.asarray(values)
-    values = values.reshape(values.shape + (1,) * (state.ndim + 1 - values.ndim))
-    return jnp.broadcast_to(values, (values.shape[0], *state.shape))
-
-
-def check(field: str, value: Any, low: float = 0.0, high: float = np.inf) -> None:
-    """Raise unless `value` is None, traced, or finite numbers in [low, high]."""
-    if isinstance(value, str):
-        raise ProblemError(f"{field} = {value!r}: give a number")
-    if value is None or is_traced(value):
-        return
-    numbers = np.asarray(value, np.float64)
-    if not (np.isfinite(numbers) & (numbers >= low) & (numbers <= high)).all():
-        asked = f"{low:g} or more" if high == np.inf else f"from {low:g} to {high:g}"
-        raise ProblemError(f"{field} = {value!r}: give a finite number, {asked}")
-
-
-def choose_from(field: str, value: Any, allowed: tuple[str, ...]) -> None:
-    """Raise unless `value` is one of the allowed words."""
-    if value not in allowed:
-        raise ProblemError(f"{field} = {value!r}: choose one of " + ", ".join(allowed))
