@@ -13,6 +13,7 @@ from c2mabv_jax.policies.direct import C2MABVDirect
 from c2mabv_jax.policies.epsilon_greedy import EpsilonGreedy
 from c2mabv_jax.policies.explore_then_commit import ExploreThenCommit
 from c2mabv_jax.policies.fixed_set import FixedSet
+from c2mabv_jax.policies.learning import Learned, Learning
 from c2mabv_jax.policies.lyapunov import LyapunovQueue
 from c2mabv_jax.policies.omega_ucb import OmegaUCB
 from c2mabv_jax.policies.oracle import Oracle
@@ -38,6 +39,8 @@ __all__ = [
     "ExploreThenCommit",
     "Feedback",
     "FixedSet",
+    "Learned",
+    "Learning",
     "LyapunovQueue",
     "OmegaUCB",
     "Oracle",

@@ -24,7 +24,6 @@ from c2mabv_jax import files
 from c2mabv_jax.errors import ProblemError
 
 _FORMAT = "c2mabv_jax state 1"
-_FORMER = {"C2MABVState": "Learned"}  # names that files of version 0.1 give
 _FORMAT_NAME, _KIND_NAME, _ABOUT_NAME = "__format__", "__kind__", "__about__"
 _MOST_ABOUT = 1 << 28  # bytes
 _HEADER_BYTES = 1024  # an entry is its array and a short header
@@ -169,7 +168,6 @@ def _check_format(file: Any, sizes: dict[str, int]) -> None:
 def _check_kind(path: Any, file: Any, sizes: dict[str, int], like: Any, expected: set[str]) -> None:
     _check_format(file, sizes)
     kind, wanted = str(file[_KIND_NAME]), type(like).__name__
-    kind = _FORMER.get(kind, kind)
     if not kind.isidentifier():
         raise ValueError(f"its entry {_KIND_NAME!r} is no name")
     found = set(sizes) - {_FORMAT_NAME, _KIND_NAME, _ABOUT_NAME}
