@@ -88,6 +88,19 @@ def test_tiles_threads_and_thousands_of_seeds(monkeypatch):
     assert_same(runs(2, first_seed=4094), many.isel(seed=slice(4094, None)))
 
 
+def test_one_function_and_pieces_are_the_same_to_the_bit(monkeypatch):
+    """With more than 16 arms sets are found another way within one function."""
+    rng = np.random.default_rng(20)
+    means, costs = rng.uniform(0.1, 0.9, 20).round(2), rng.uniform(0.1, 0.9, 20).round(2)
+    world = c2.environments.synthetic(means, costs)
+    problem = c2.Problem(num_arms=20, num_selected=3, budget=0.8, reward_model="SUC")
+    play = lambda: c2.simulate(problem, world, C2MABV(0.3, 0.1), 200, 64)  # noqa: E731
+    one = play()
+    assert not program._too_heavy
+    monkeypatch.setattr(program, "LARGEST_LOOP", 0)
+    xr.testing.assert_identical(one, play())
+
+
 def test_the_last_seed_ids_do_not_wrap_around():
     last = runs(3, first_seed=2**32 - 3)
     np.testing.assert_array_equal(last["seed"], 2**32 - np.array([3, 2, 1]))

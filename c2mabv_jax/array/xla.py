@@ -30,13 +30,18 @@ LARGEST_LOOP = 4096
 _within = threading.local()  # set while a function is traced that is compiled as one
 
 
+def within_one_function() -> bool:
+    """Whether what is traced now is compiled as one function (`as_one_function`)."""
+    return getattr(_within, "one", False)
+
+
 def apart(function: Callable[..., Any], *arguments: Any) -> Any:
     """`function(*arguments)`, one array; in `as_one_function` computed once and stored.
 
     The compiler repeats cheap work in every fused loop that uses its result; what a call
     returns it cannot repeat.
     """
-    if not getattr(_within, "one", False):
+    if not within_one_function():
         return function(*arguments)
     return _called(function, *arguments)
 
@@ -65,7 +70,7 @@ def pair_apart(
       shared: arrays `[...]` of all rows.
       rows: `[K, 1, ...]`, one entry a row.
     """
-    if not getattr(_within, "one", False):
+    if not within_one_function():
         return function(*shared, rows)
     paired = lambda *inner: jax.lax.complex(*function(*inner))  # noqa: E731
     number = -(-len(rows) * shared[0].size // LARGEST_PIECE)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array
 
-from c2mabv_jax.array.arms import UNROLLED, arm_index, largest, once
+from c2mabv_jax.array.arms import IN_ORDER, UNROLLED, arm_index, largest, once
+from c2mabv_jax.array.xla import stored, within_one_function
 
 RANKED = 16  # arms up to which K^2 / 2 comparisons are the cheapest
 
@@ -44,8 +45,10 @@ def top_n(
 
 
 def _of_many(keys: list[Array], num_selected: int, one: Array) -> Array:
-    if len(keys) == 1 and len(keys[0]) <= UNROLLED:
-        return _by_threshold(keys[0], num_selected, one[0])
+    # What equals the threshold must be the very number that it was found from, not the same sum
+    # made again: only within one function can it be said that a number is stored.
+    if len(keys) == 1 and len(keys[0]) <= UNROLLED and within_one_function():
+        return _by_threshold(stored(keys[0]), num_selected, one[0])
     return _by_extraction(keys, num_selected)
 
 
@@ -106,4 +109,4 @@ def _by_extraction(keys: list[Array], num: int) -> Array:
 
 def _most(values: Array) -> Array:
     """Maximum over arms, the order of which does not matter."""
-    return largest(values) if values.shape[0] <= UNROLLED else values.max(axis=0)
+    return largest(values) if values.shape[0] <= IN_ORDER else values.max(axis=0)
