@@ -27,7 +27,7 @@ from jax.typing import ArrayLike
 
 from c2mabv_jax.array.arms import arm_index, largest, once, reduce_arms, total
 from c2mabv_jax.array.pytree import where
-from c2mabv_jax.array.xla import apart, stored
+from c2mabv_jax.array.xla import apart, pair_apart, stored
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import words
@@ -206,9 +206,12 @@ class _Typed:
 
     def end(self, chosen: Array) -> End:
         """The point of one set for every type."""
-        of_all = lambda chosen, share, x: total(share * words.total_of(chosen, x))  # noqa: E731
-        sums = (apart(of_all, chosen, self.share, x) for x in (self.costs, self.weights))
-        return End(chosen, *sums)
+
+        def both(chosen: Array, share: Array, costs: Array, weights: Array) -> tuple[Array, Array]:
+            cost, value = (total(share * words.total_of(chosen, x)) for x in (costs, weights))
+            return cost, value
+
+        return End(chosen, *pair_apart(both, chosen, self.share, self.costs, self.weights))
 
     def best(self, scores: Array, tie: Array | None = None) -> End:
         """The top N of every type by `scores` `[K, G, ...]`; equal ones by `tie`, then index."""
@@ -297,9 +300,9 @@ class _Typed:
         _, noise = self.height(search.last, search.lower, search.price)
         ends = self.sets(search)
         scores = stored(self.weights - search.price * self.costs)
-        judge = functools.partial(_clear, num_selected=self.num_selected, at_most=self.at_most)
-        clear = reduce_arms(jnp.logical_and, apart(judge, *ends, scores, self.share, noise))
+        clear = functools.partial(_clear, num_selected=self.num_selected, at_most=self.at_most)
         far = _far(*ends, self.at_most)
+        clear = reduce_arms(jnp.logical_and, apart(clear, *ends, scores, self.share, noise))
         return search.done & clear & ~far
 
     def sets(self, search: _Search) -> tuple[Array, Array]:
