@@ -87,7 +87,8 @@ def _tried(point: Point) -> bool:
     policy = point.policy
     parts = (policy, getattr(policy, "local", policy), point.environment)
     ours = all(type(part).__module__.startswith(_OURS) for part in parts)
-    return ours and not policy.heavy
+    plain = ours and not policy.heavy and not policy.typed
+    return plain and point.environment.num_types is None
 
 
 def or_in_pieces(run: Callable[[bool], Any], point: Point, observer: Observer, width: int) -> Any:
