@@ -94,6 +94,7 @@ def fast(finished, small_answer, monkeypatch):
         (advice, "recommend", done),
         (advice_report, "contents", {"advice.md": b"new", "summary.json": b"{}"}),
         (advice_report, "printed", ""),
+        (advice_report, "rows", []),
         (verification, "verify", done),
         (presets.Spec, "resolve", None),
         (verification_report, "contents", {"report.json": b"new", "report.md": b"new"}),

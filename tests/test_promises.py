@@ -19,7 +19,7 @@ from c2mabv_jax.policies import (
     LyapunovQueue,
     ThompsonSampling,
     UCBBwK,
-    common,
+    learning,
     local_server,
 )
 from c2mabv_jax.policies.base import Feedback
@@ -121,7 +121,7 @@ def test_conservative_judges_costs_by_their_upper_bound():
 
 
 def test_means_of_arms_never_seen_are_the_best_there_are():
-    reward, cost = common.means(common.start(SUC, lp=True).estimates)
+    reward, cost = learning.means(learning.start(SUC, lp=True).estimates)
     assert (reward == 1).all() and (cost == 0).all()
 
 
