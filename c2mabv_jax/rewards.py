@@ -147,6 +147,14 @@ def reward_model(problem: Problem) -> RewardModel:
     return REWARD_MODELS[problem.reward_model]
 
 
+def asking_order(priority: Array | None, like: Array) -> Array:
+    """A cascade's order as numbers `[K, ...]`, also where it is the given one (None)."""
+    if priority is not None:
+        return priority
+    given = arm_index(like).astype(jnp.result_type(float))
+    return jnp.broadcast_to(given, like.shape)
+
+
 def cascade_prefix(selected: Array, stops: Array, priority: Array) -> Array:
     """The arms of a cascade that are asked: up to and including the first that stops it.
 

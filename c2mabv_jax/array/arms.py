@@ -45,10 +45,15 @@ def _halved(combine: Callable[[Array, Array], Array], values: Array) -> Array:
     return jnp.concatenate([paired, values[2 * half :]])
 
 
+def lift(values: ArrayLike, ndim: int) -> Array:
+    """Values `[K]` or `[K, B]` with trailing axes up to rank `ndim`, to broadcast."""
+    values = jnp.asarray(values)
+    return values.reshape(values.shape + (1,) * max(ndim - values.ndim, 0))
+
+
 def spread(values: ArrayLike, state: Array) -> Array:
     """Values `[K]` or `[K, B]` as `[K, ...]` beside a scalar of the state `[...]`."""
-    values = jnp.asarray(values)
-    values = values.reshape(values.shape + (1,) * (state.ndim + 1 - values.ndim))
+    values = lift(values, state.ndim + 1)
     return jnp.broadcast_to(values, (values.shape[0], *state.shape))
 
 

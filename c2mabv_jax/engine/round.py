@@ -8,13 +8,13 @@ import jax.numpy as jnp
 from jax import Array
 
 from c2mabv_jax.array import streams
-from c2mabv_jax.array.arms import arm_index, total
+from c2mabv_jax.array.arms import lift, total
 from c2mabv_jax.array.listing import place_of
 from c2mabv_jax.array.xla import apart
 from c2mabv_jax.engine.observer import Round
 from c2mabv_jax.policies.base import Decision, Feedback, Policy, State
 from c2mabv_jax.problem import Problem
-from c2mabv_jax.rewards import cascade_prefix, reward_model
+from c2mabv_jax.rewards import asking_order, cascade_prefix, reward_model
 
 
 def play(
@@ -46,11 +46,7 @@ def serve(
     outcome = environment.sample(key, t)
     if problem.cascading:
         stops = success(problem, environment, outcome.reward, key) == bool(model.stops_at)
-        priority = decision.priority
-        if priority is None:
-            priority = jnp.broadcast_to(arm_index(selected), selected.shape)
-            priority = priority.astype(jnp.result_type(float))
-        observed = cascade_prefix(selected, stops, priority)
+        observed = cascade_prefix(selected, stops, asking_order(decision.priority, selected))
     else:
         observed = selected
     billed = observed if problem.billing == "queried" else selected
@@ -81,9 +77,3 @@ def expected_reward(
         values = lift(environment.mean_reward, selected.ndim)
         return reward_model(problem).of_set(values, selected)
     return table[place_of(selected, problem.num_selected)]
-
-
-def lift(values: Array, ndim: int) -> Array:
-    """Give `[K]` trailing axes so that it broadcasts with `[K, ...]` of rank `ndim`."""
-    values = jnp.asarray(values)
-    return values.reshape(values.shape + (1,) * (ndim - values.ndim))

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from c2mabv_jax.array import sums
-from c2mabv_jax.array.arms import arm_index, reduce_arms
+from c2mabv_jax.array.arms import arm_index, lift, reduce_arms
 from c2mabv_jax.array.pytree import register_dataclass
 from c2mabv_jax.engine.observer import Observer, Round
-from c2mabv_jax.engine.round import expected_reward, lift
+from c2mabv_jax.engine.round import expected_reward
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import INFEASIBLE, NOT_CONVERGED
 

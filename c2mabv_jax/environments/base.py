@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from c2mabv_jax.array import listing
+from c2mabv_jax.array import arms, listing
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.rewards import REWARD_MODELS
@@ -137,8 +137,7 @@ class Environment(abc.ABC):
 
 def lift(values: Any, ndim: int) -> Array:
     """Values `[K]` or `[K, B]` with trailing axes up to rank `ndim`, in the default float."""
-    values = jnp.asarray(values, jnp.result_type(float))
-    return values.reshape(values.shape + (1,) * max(ndim - values.ndim, 0))
+    return arms.lift(jnp.asarray(values, jnp.result_type(float)), ndim)
 
 
 def going_on(problem: Problem, reward: np.ndarray) -> np.ndarray:

@@ -19,9 +19,10 @@ from c2mabv_jax.array.arms import reduce_arms
 from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.errors import check_number
 from c2mabv_jax.policies.base import Decision, register
-from c2mabv_jax.policies.learning import Learned, Learning, asking_order, by_lp
+from c2mabv_jax.policies.learning import Learned, Learning, by_lp
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import INFEASIBLE, top_n
+from c2mabv_jax.rewards import asking_order
 
 
 @register

@@ -15,9 +15,10 @@ from jax import Array
 from c2mabv_jax.array.arms import arm_index
 from c2mabv_jax.errors import ProblemError, check_number
 from c2mabv_jax.policies.base import Decision, Feedback, register
-from c2mabv_jax.policies.learning import Learned, Learning, asking_order, by_lp, learn, means
+from c2mabv_jax.policies.learning import Learned, Learning, by_lp, learn, means
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import OPTIMAL
+from c2mabv_jax.rewards import asking_order
 
 
 @register

@@ -145,14 +145,6 @@ def own_key(key: Array, purpose: int) -> Array:
     return streams.fold_in(key, (1 << 16) + purpose)
 
 
-def asking_order(priority: Array | None, like: Array) -> Array:
-    """A cascade's order as numbers `[K, ...]`, also where it is the given one (None)."""
-    if priority is not None:
-        return priority
-    arms = jnp.arange(like.shape[0], dtype=jnp.result_type(float))
-    return jnp.broadcast_to(arms.reshape((-1,) + (1,) * (like.ndim - 1)), like.shape)
-
-
 def cheapest(problem: Problem, costs: Array, ties: tuple[Array, ...] = ()) -> Array:
     """The least costly legal set: the N cheapest arms, or none with `at_most`."""
     if problem.at_most:

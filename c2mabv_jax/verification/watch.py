@@ -14,10 +14,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from c2mabv_jax.array import sums
-from c2mabv_jax.array.arms import reduce_arms, total
+from c2mabv_jax.array.arms import lift, reduce_arms, total
 from c2mabv_jax.array.pytree import register_dataclass
 from c2mabv_jax.engine.observer import Observer, Round
-from c2mabv_jax.engine.round import lift
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import INFEASIBLE
 from c2mabv_jax.rewards import reward_model
