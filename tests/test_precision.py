@@ -80,7 +80,7 @@ name = "c2mabv"
 def test_verification():
     instance, policy = CATALOGUE["steady-2"], C2MABV(alpha_reward=0.15, alpha_cost=0.2)
     laboratory = Laboratory(PRESETS["tiny"], seed=9)
-    runs = block.lanes(instance.problem.num_arms) + 6  # two blocks
+    runs = block.lanes() + 6  # two blocks
     paths = laboratory.paths(instance, policy, [HORIZON], runs).watch
     data = c2.simulate(
         instance.problem, instance.environment, policy, HORIZON, runs, [HORIZON], seed=9

@@ -133,7 +133,7 @@ def run_points(points, which, seeds):
 
 def test_neighbours_of_any_kind_do_not_matter():
     """Lanes shuffled, and other configurations in between: the same bits per seed."""
-    width = block.lanes(4)
+    width = block.lanes()
     points = [
         point(),
         point(problem(budget=1.2)),
@@ -190,7 +190,7 @@ def test_one_compilation_serves_all_parameters():
 
 def test_memory_does_not_grow_with_the_horizon():
     """The same program runs any horizon, and returns what is recorded, not what happened."""
-    width = block.lanes(4)
+    width = block.lanes()
     sizes = [runs(1, record_at=[10, 25, horizon]).nbytes for horizon in (40, 2000)]
     assert sizes[0] == sizes[1]
     accounting = Accounting("counts")

@@ -273,7 +273,7 @@ def study(
             points, number, seed=seed, first_seed=first, record_at=record_at, tile=tile
         )
 
-    tile = smallest_tile(log.num_arms)
+    tile = smallest_tile()
     pairs = [(float(a), float(b)) for a, b in pairs]
     look = num_seeds if len(pairs) == 1 else min(FIRST_LOOK, num_seeds)
     later = math.ceil(len(values) * (num_seeds - look) / tile)

@@ -220,7 +220,7 @@ def _learn(
             )
             problem_here = problem.replace(budget=float(budget))
             points.append(Point(problem_here, log, policy, horizon, {}))
-        tile = smallest_tile(log.num_arms)
+        tile = smallest_tile()
         plan = make_plan(points, num_seeds, seed=seed, record_at=[horizon], tile=tile)
         quality, cost, pulls = _play(plan, name, player)
         oracle, price = (

@@ -48,7 +48,7 @@ def _floor(name: str, case: Case, drawn) -> Contestant:
 
     compiled = jax.jit(advance, compiler_options=compiler_options())
 
-    width = lanes(case.num_arms)
+    width = lanes()
 
     def play(num_seeds: int, root: int) -> None:
         key, horizon = jax.random.key(root, impl="threefry2x32"), jnp.int32(case.horizon)

@@ -32,7 +32,7 @@ def over_horizon(full: bool, step: Callable[[str], object] = lambda name: None) 
 def over_seeds(full: bool, step: Callable[[str], object] = lambda name: None) -> list[dict]:
     """More and more blocks at T = 1,000."""
     player = package(MAIN)
-    width = lanes(MAIN.num_arms)
+    width = lanes()
     sizes = sorted({max(n * width, player.unit) for n in (WIDE if full else WIDE[:3])})
     repeats = [max(1, 16 * width // size) for size in sizes]
     step("many runs")

@@ -28,8 +28,7 @@ from c2mabv_jax.problem import Problem
 T = TypeVar("T")
 
 # Wide enough to hide the cost of starting an operation, narrow enough to stay in the cache.
-# By backend: (number of arms, lanes from that number of arms on), ascending.
-LANES = {"cpu": ((1, 64),), "gpu": ((1, 32768),), "tpu": ((1, 8192),)}
+LANES = {"cpu": 64, "gpu": 32768, "tpu": 8192}
 
 
 class Point(NamedTuple):
@@ -45,14 +44,9 @@ class Point(NamedTuple):
     policy: Policy
 
 
-def widths() -> tuple[tuple[int, int], ...]:
-    """(number of arms, lanes of a block from that number on) on this backend, ascending."""
-    return LANES.get(jax.default_backend(), LANES["cpu"])
-
-
-def lanes(num_arms: int) -> int:
+def lanes() -> int:
     """Lanes of a block on this backend."""
-    return [width for arms, width in widths() if arms <= num_arms][-1]
+    return LANES.get(jax.default_backend(), LANES["cpu"])
 
 
 def per_lane(points: Sequence[T], which: np.ndarray) -> T:

@@ -36,18 +36,18 @@ class Width:
         self._say = say
         self._lock = threading.Lock()
 
-    def lanes(self, num_arms: int) -> int:
+    def lanes(self) -> int:
         """Lanes of a call."""
-        return (block.lanes(num_arms) >> self._halvings) * jax.local_device_count()
+        return (block.lanes() >> self._halvings) * jax.local_device_count()
 
-    def halve(self, num_arms: int, failed: int) -> bool:
+    def halve(self, failed: int) -> bool:
         """Halve, once for all calls of `failed` lanes; False when there is nothing to halve."""
         with self._lock:
-            if self.lanes(num_arms) == failed:
+            if self.lanes() == failed:
                 if failed < 2 * NARROWEST * jax.local_device_count():
                     return False
                 self._halvings += 1
-                narrower = self.lanes(num_arms)
+                narrower = self.lanes()
                 self._say(f"out of memory with {failed} lanes a call; going on with {narrower}")
         return True
 
@@ -78,7 +78,7 @@ class Runs:
     @property
     def lanes(self) -> int:
         """Lanes of a call; as many runs at a time waste none."""
-        return self._width.lanes(self.points[0].problem.num_arms)
+        return self._width.lanes()
 
     def play(self, which: np.ndarray, seeds: np.ndarray, root: int) -> Any:
         """What the observers keep, on the host, every entry `[R, ..., n]`.
@@ -102,7 +102,7 @@ class Runs:
                     "RESOURCE_EXHAUSTED" not in str(error)
                 ):
                     raise
-                if not self._width.halve(self.points[0].problem.num_arms, width):
+                if not self._width.halve(width):
                     raise ProblemError(
                         f"record_at: out of memory with {width} lanes a call, the fewest there "
                         "are; record fewer rounds"

@@ -67,7 +67,7 @@ def forecast(plan: Plan, per_seed: bool = False, moment: float = CALIBRATION_SEC
         batches = {i: b for i, b in enumerate(plan.batches) if b.program == number}
         first, batch = next(iter(batches.items()))
         arms = plan.points[batch.points[0]].problem.num_arms
-        wide = width.lanes(arms)
+        wide = width.lanes()
         lanes = np.arange(min(wide, plan.lanes(first)))
         begin = time.perf_counter()
         tally.play(plan, batch, lanes, width, horizon=0)

@@ -158,9 +158,9 @@ def program_of(point: Point, accounting: Accounting) -> Program:
     return Program(structure, dataclasses.replace(accounting, table=None), shared)
 
 
-def smallest_tile(num_arms: int) -> int:
+def smallest_tile() -> int:
     """Lanes of the smallest tile that fills a block."""
-    return max(block.lanes(num_arms), LANE_QUANTUM)
+    return max(block.lanes(), LANE_QUANTUM)
 
 
 def common_rounds(horizons: Sequence[int], record_at: Any) -> np.ndarray:

@@ -137,7 +137,7 @@ def identity(spec: Spec, folder: Path, tile: int | None) -> dict[str, Any]:
         "jax": jax.__version__,
         "backend": jax.default_backend(),
         "float": np.dtype(jax.numpy.result_type(float)).name,
-        "lanes": [list(pair) for pair in block.widths()],
+        "lanes": block.lanes(),
         "tile": tile or "default",
         "spec": table,
         "files": files,
