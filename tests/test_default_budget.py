@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from scipy.optimize import linprog
+from small_log import write_small_log
 
 from c2mabv_jax import Problem, environments
 from c2mabv_jax.cli import jobs
@@ -168,14 +169,8 @@ def test_billed_as_queried():
 
 @pytest.mark.parametrize("model", MODELS)
 def test_typed_log(model, tmp_path):
-    rng = np.random.default_rng(0)
-    lines = ["query,model,score,cost_usd,group"]
-    for q in range(240):
-        for k, price in enumerate((1e-4, 1e-3, 1e-2)):
-            good = rng.uniform() < (0.4 + 0.25 * k if q % 2 else 0.9 - 0.3 * k)
-            lines.append(f"q{q},m{k},{int(good)},{price},{'ab'[q % 2]}")
-    (tmp_path / "log.csv").write_text("\n".join(lines) + "\n")
-    environment = environments.replay(tmp_path / "log.csv", types="group")
+    log = write_small_log(tmp_path / "log.csv", (1e-4, 1e-3, 1e-2), 0.3)
+    environment = environments.replay(log, types="group")
     job = jobs.prepare(environment, model, 1, None, ("c2mabv", "oracle"), {}, 10, 1, 0)
     budget = float(job.problem.budget)
     assert 1e-4 < budget < 1e-2

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from small_log import write_small_log
 
 from c2mabv_jax.advice import report as advice_report
 from c2mabv_jax.advice import typed_report
@@ -28,15 +29,8 @@ def without_figures(monkeypatch):
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):
-    rng = np.random.default_rng(0)
-    lines = ["query,model,score,cost_usd,group"]
-    for q in range(240):
-        for k, price in enumerate((5e-4, 2e-3, 6e-3)):
-            good = rng.uniform() < (0.4 + 0.25 * k if q % 2 else 0.9 - 0.2 * k)
-            lines.append(f"q{q},m{k},{int(good)},{price * rng.uniform(0.5, 1.5)},{'ab'[q % 2]}")
     path = tmp_path_factory.mktemp("log") / "log.csv"
-    path.write_text("\n".join(lines) + "\n")
-    return path
+    return write_small_log(path, (5e-4, 2e-3, 6e-3), 0.2, spread=(0.5, 1.5))
 
 
 def refuse(constant):
