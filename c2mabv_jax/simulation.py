@@ -126,14 +126,14 @@ def check_fit(
 
 def check_fit_of_types(problem: Problem, environment: Any, policy: Any) -> None:
     """Raise a `ProblemError` unless problem and policy can do with the environment's types."""
-    num_types = environment.num_types
-    if num_types is not None:
-        check_additive(problem)
-    elif policy.typed:
+    if policy.typed:
         check_types(type(policy).__name__, environment)
-    wants = getattr(policy, "num_types", num_types)
-    if num_types is not None and wants != num_types:
-        raise ProblemError(f"num_types = {wants}: the environment has {num_types} types")
+        if policy.num_types != environment.num_types:
+            raise ProblemError(
+                f"num_types = {policy.num_types}: the environment has {environment.num_types} types"
+            )
+    if environment.num_types is not None:
+        check_additive(problem)
 
 
 def in_scaled_cost(problem: Problem, environment: Any) -> Problem:

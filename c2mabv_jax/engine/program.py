@@ -16,6 +16,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from c2mabv_jax.array.xla import LARGEST_LOOP, as_one_function, compiler_options
 from c2mabv_jax.engine.block import Point, advance
 from c2mabv_jax.engine.observer import Observer
+from c2mabv_jax.policies.base import Policy
 
 
 def run_block(point: Point, observer: Observer, root: Array, seeds: Array, record_at: Array) -> Any:
@@ -85,7 +86,8 @@ def as_one(point: Point, observer: Observer, width: int) -> bool:
 def _tried(point: Point) -> bool:
     """Whether policy and world are of kinds that were tried; the compiler may abort on others."""
     policy = point.policy
-    parts = (policy, getattr(policy, "local", policy), point.environment)
+    within = [part for part in vars(policy).values() if isinstance(part, Policy)]
+    parts = (policy, *within, point.environment)
     ours = all(type(part).__module__.startswith(_OURS) for part in parts)
     plain = ours and not policy.heavy and not policy.typed
     return plain and point.environment.num_types is None

@@ -61,7 +61,7 @@ def serve(
 
 def success(problem: Problem, environment: Any, reward: Array, key: Array) -> Array:
     """Whether each arm's outcome satisfies the user, bool `[K, ...]`."""
-    if getattr(environment, "binary_reward", False):
+    if environment.binary_reward:
         return reward > 0.5
     if problem.satisfaction == "bernoulli":
         uniform, _ = streams.of_arms(key, reward.shape[0], reward.dtype, streams.SATISFACTION)

@@ -93,11 +93,13 @@ class Policy(ABC):
     Attributes:
       typed: whether `select` also takes `context`, the type of the query to come (int32
         `[...]`, from 0). Such a policy plays only where queries have types.
+      num_types: G of a typed policy, static.
       heavy: whether a round draws so much that the CPU's compiler would share it out over
         threads; blocks of such a policy are not made one function.
     """
 
     typed = False
+    num_types: int | None = None
     heavy = False
 
     def __init_subclass__(cls, **options: Any) -> None:

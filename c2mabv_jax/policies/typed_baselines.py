@@ -93,6 +93,11 @@ class TypedOracle(Policy):
 
     typed = True
 
+    @property
+    def num_types(self) -> int:  # type: ignore[override]
+        """G."""
+        return len(self.first)
+
     def init(self, problem: Problem) -> Array:
         """State before the first round: the round alone."""
         check_additive(problem)
