@@ -16,6 +16,7 @@ from c2mabv_jax.verification.claim import finite, judge, statistical, worst
 from c2mabv_jax.verification.claims import CLAIMS, bounds, invariants
 from c2mabv_jax.verification.controls import CONTROLS
 from c2mabv_jax.verification.instances import CATALOGUE
+from c2mabv_jax.verification.laboratory import MOST_RECORDS
 from c2mabv_jax.verification.possible import TEETH, worst_per_round
 from c2mabv_jax.verification.presets import read_spec
 from c2mabv_jax.verification.run import claims_of
@@ -106,6 +107,14 @@ def test_bounds_are_judged_where_they_can_fail(name):
             bound = bounds.overspend_limit(instance, t, **options)
             assert t * worst_per_round(instance).overspend >= TEETH * bound.value, label
     assert min(searching.room(preset.search.horizon).values()) >= TEETH
+
+
+@pytest.mark.parametrize("horizon", [64, 81_920, 131_072, 2**24])
+def test_running_maxima_are_compared_with_bounds_of_nearly_the_same_round(horizon):
+    """A gap 1..4 at the start let bounds of round 1 judge round 4: runs "beyond" that were not."""
+    rounds = np.asarray(invariants.halved(horizon))
+    assert rounds[0] == 1 and rounds[-1] == horizon and len(rounds) <= MOST_RECORDS
+    assert (rounds[1:] <= 2 * rounds[:-1] + 1).all()
 
 
 def test_worst_outcome_decides_and_is_shown():

@@ -102,7 +102,7 @@ class Laboratory:
         return [name for name in names if self.only is None or name in self.only]
 
     def paths(self, instance: Instance, policy: C2MABV, rounds: Sequence[int], runs: int) -> Paths:
-        """Watched runs of one instance, recorded at `rounds`; at most 16 rounds."""
+        """Watched runs of one instance, recorded at `rounds`; at most `MOST_RECORDS`."""
         key = (instance.name, policy, tuple(rounds), runs)
         if key not in self._paths:
             self._paths[key] = self.paths_of([instance] * runs, policy, rounds)
@@ -205,7 +205,7 @@ class Laboratory:
         return self._simulated[key]
 
 
-MOST_RECORDS = 16
+MOST_RECORDS = 25  # 2^24 rounds, the longest horizon of a preset, halved down to 1
 LONG_RECORDS = 24
 
 

@@ -119,8 +119,8 @@ def _at_every_round(field: str, limit: Callable[..., Bound], names: tuple[str, .
     """P(exists t <= T: value at t > bound at t), one event per run.
 
     The running maximum between two recorded rounds is compared with the bound at the first
-    round after the earlier one: bounds grow with t, so no crossing is missed (some may be
-    counted that are none).
+    round after the earlier one: bounds grow with t, so no crossing is missed. Some
+    may be counted that are none, so records begin at round 1 and no gap exceeds a factor of two.
     """
 
     def measure(laboratory: Laboratory) -> list[Comparison]:

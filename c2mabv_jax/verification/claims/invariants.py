@@ -11,7 +11,7 @@ import numpy as np
 from c2mabv_jax.policies.c2mabv import C2MABV
 from c2mabv_jax.verification.claim import Claim, Comparison
 from c2mabv_jax.verification.instances import CATALOGUE, Instance
-from c2mabv_jax.verification.laboratory import MOST_RECORDS, Laboratory, Paths
+from c2mabv_jax.verification.laboratory import Laboratory, Paths
 from c2mabv_jax.verification.statistic import Exact
 
 SUM_UP = ("wide-6", "dear-6", "swap-2")
@@ -39,9 +39,8 @@ def each(laboratory: Laboratory, names: tuple[str, ...]) -> Iterator[tuple[str, 
 
 
 def halved(horizon: int) -> list[int]:
-    """horizon, horizon / 2, ... ascending: at most `MOST_RECORDS` rounds."""
-    rounds = {horizon >> j for j in range(horizon.bit_length())}
-    return sorted(rounds)[-MOST_RECORDS:]
+    """1, ..., horizon / 4, horizon / 2, horizon: of the longest horizon `MOST_RECORDS` rounds."""
+    return [horizon >> j for j in reversed(range(horizon.bit_length()))]
 
 
 def _tolerance(instance: Instance) -> float:
