@@ -30,9 +30,10 @@ EXPERIMENTS = {
     "service": "a day of a live service by the selector, against `simulate`",
     "drift": "LLMs that change, join or leave; windows and discounts",
     "mutations": "one-line mistakes in the package, and who notices them (not part of all)",
+    "types_speed": "policies by type against one plain policy a type, CPU time (not part of all)",
     "gpu": "the plain path on an accelerator: right numbers, rounds a second (not part of all)",
 }
-APART = ("mutations", "gpu")  # hours, or another machine: by name alone
+APART = ("mutations", "gpu", "types_speed")  # hours, another or a quiet machine: by name alone
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -13,7 +13,7 @@ from reference.lp import subsets
 
 import c2mabv_jax as c2
 from c2mabv_jax import simulation as run
-from c2mabv_jax.array import sums
+from c2mabv_jax.array import sums, xla
 from c2mabv_jax.engine import block, program, runner
 from c2mabv_jax.engine.records import recorded_rounds
 from c2mabv_jax.engine.tally import Accounting
@@ -99,6 +99,19 @@ def test_one_function_and_pieces_are_the_same_to_the_bit(monkeypatch):
     assert not program._too_heavy
     monkeypatch.setattr(program, "LARGEST_LOOP", 0)
     xr.testing.assert_identical(one, play())
+
+
+def test_the_pieces_have_a_trace_of_their_own():
+    """Where no one function can be made, nothing of it may be left in the pieces."""
+    one = []
+
+    def block_of(x):
+        one.append(xla.within_one_function())
+        return x + 1
+
+    jax.jit(xla.as_one_function(block_of))(1.0)
+    jax.jit(block_of)(1.0)
+    assert one == [True, False]
 
 
 def test_the_last_seed_ids_do_not_wrap_around():

@@ -12,6 +12,8 @@ from scipy import stats
 from scipy.optimize import linprog
 
 from c2mabv_jax import environments, simulate, sweep, theory
+from c2mabv_jax.engine import block, program
+from c2mabv_jax.engine.tally import Accounting
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies import C2MABV, Feedback, TypedC2MABV, TypedThompson, catalogue
 from c2mabv_jax.problem import Problem
@@ -294,6 +296,20 @@ def test_one_type_plays_as_plain_c2mabv_to_the_bit():
         np.testing.assert_array_equal(typed[name], alone[name], err_msg=name)
     np.testing.assert_allclose(typed["regret"], alone["regret"], atol=1e-9)
     np.testing.assert_allclose(typed["lagrangian_regret"], alone["lagrangian_regret"], atol=1e-9)
+
+
+@pytest.mark.parametrize("num_types", [15, 20])
+def test_many_types_play_whatever_the_compiler_makes_of_them(monkeypatch, num_types):
+    """Of 60 arms it may not be able to make one function; of 80 it is not asked to."""
+    monkeypatch.setattr(program, "_too_heavy", set())
+    one, mixed = environments.generators.typed_instance(3, num_types, 4, 1)
+    policy = TypedC2MABV(num_types, None, 0.3, 0.05)
+    point = block.Point(one, mixed, policy)
+    assert program.as_one(point, Accounting("counts"), block.LANES["cpu"]) == (num_types < 17)
+    done = simulate(one, mixed, policy, 40, 8, record_at=[40]).isel(round=0)
+    assert (done.type_rounds.sum("type") == 40).all()
+    assert (done.type_pulls.sum("arm") == done.type_rounds).all()
+    assert (done.unconverged == 0).all() and float(done.feasibility.max()) < 1e-5
 
 
 def run(name, num_seeds=40, **options):

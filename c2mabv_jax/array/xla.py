@@ -89,10 +89,15 @@ def as_one_function(function: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(function)
+    def own(*arguments: Any) -> Any:
+        # JAX keeps traces by function: under its own name, this one would serve the pieces too.
+        return function(*arguments)
+
+    @functools.wraps(function)
     def tagged(*arguments: Any) -> Any:
         _within.one = True
         try:
-            return _called(function, *arguments)
+            return _called(own, *arguments)
         finally:
             _within.one = False
 

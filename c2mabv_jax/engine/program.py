@@ -76,7 +76,8 @@ _too_heavy: set[Any] = set()  # structures of which the compiler could not make 
 
 def as_one(point: Point, observer: Observer, width: int) -> bool:
     """Whether a block is small enough, and its policy light enough, for one function."""
-    small = point.problem.num_arms * width <= LARGEST_LOOP
+    num_arms = point.problem.num_arms * (point.environment.num_types or 1)
+    small = num_arms * width <= LARGEST_LOOP  # the relaxed problem loops over arms of all types
     structure = jax.tree.structure((point, observer))
     return (
         jax.default_backend() == "cpu" and small and _tried(point) and structure not in _too_heavy
@@ -89,8 +90,7 @@ def _tried(point: Point) -> bool:
     within = [part for part in vars(policy).values() if isinstance(part, Policy)]
     parts = (policy, *within, point.environment)
     ours = all(type(part).__module__.startswith(_OURS) for part in parts)
-    plain = ours and not policy.heavy and not policy.typed
-    return plain and point.environment.num_types is None
+    return ours and not policy.heavy
 
 
 def or_in_pieces(run: Callable[[bool], Any], point: Point, observer: Observer, width: int) -> Any:

@@ -17,11 +17,13 @@ import numpy as np
 from jax import Array
 
 from c2mabv_jax.array import streams
-from c2mabv_jax.array.arms import total
+from c2mabv_jax.array.arms import lift, total
 from c2mabv_jax.array.pytree import register_dataclass
 from c2mabv_jax.environments.base import Environment, Outcome
+from c2mabv_jax.environments.laws import Bernoulli, Constant, Uniform
 from c2mabv_jax.environments.logs import LogError
 from c2mabv_jax.environments.replay import Replay
+from c2mabv_jax.environments.synthetic import Synthetic
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.problem import Problem
 
@@ -107,13 +109,13 @@ class Mixture(TypedEnvironment):
 
     def type_of(self, key: Array, t: Array | int) -> Array:
         del t
+        if len(self.worlds) == 1:
+            return jnp.zeros(streams.words(key)[0].shape, jnp.int32)
         dtype = jnp.result_type(float)
         uniform = streams.uniforms(key, 1, dtype, streams.TYPE)[0]
         share = jnp.asarray(self.frequencies, dtype)
         share = share.reshape(share.shape + (1,) * (uniform.ndim + 1 - share.ndim))
         edges = jnp.cumsum(share, axis=0)[:-1]  # the last type takes what rounding leaves
-        if not len(edges):
-            return jnp.zeros(uniform.shape, jnp.int32)
         return total((uniform >= edges).astype(jnp.int32))
 
     def sample(self, key: Array, t: Array | int) -> Outcome:
@@ -122,6 +124,12 @@ class Mixture(TypedEnvironment):
         All worlds take the same uniforms, so that what differs between types is the types.
         """
         here = self.type_of(key, t)
+        if _differ_in_means(self.worlds):
+            reward, cost = (
+                dataclasses.replace(laws[0], mean=_of_type([law.mean for law in laws], here))
+                for laws in zip(*((w.reward, w.cost) for w in self.worlds), strict=True)
+            )
+            return dataclasses.replace(self.worlds[0], reward=reward, cost=cost).sample(key, t)
         outcome = self.worlds[0].sample(key, t)
         for g, world in enumerate(self.worlds[1:], 1):
             other = world.sample(key, t)
@@ -260,6 +268,31 @@ def with_types(
     )
     fields = {f.name: getattr(log, f.name) for f in dataclasses.fields(log)}
     return TypedReplay(**fields, row_type=jnp.asarray(row_type), means=means, types=types)
+
+
+def _differ_in_means(worlds: Sequence[Any]) -> bool:
+    """Whether the worlds are one but for their means: then one sample serves all types."""
+    kinds = {
+        (type(world), *(type(getattr(world, law, None)) for law in ("reward", "cost")))
+        for world in worlds
+    }
+    first = worlds[0]
+    return (
+        len(kinds) == 1
+        and isinstance(first, Synthetic)
+        and all(
+            isinstance(law, Bernoulli | Constant | Uniform) for law in (first.reward, first.cost)
+        )
+        and all(world.correlation is None for world in worlds)
+    )
+
+
+def _of_type(means: Sequence[Any], here: Array) -> Array:
+    """The means of the type of each round, `[K, ...]`."""
+    mine, *others = (lift(mean, here.ndim + 1) for mean in means)
+    for g, other in enumerate(others, 1):
+        mine = jnp.where(here == g, other, mine)
+    return mine
 
 
 def _pooled(frequencies: Any, means: Sequence[Any]) -> Any:

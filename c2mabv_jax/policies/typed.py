@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array
 
 from c2mabv_jax.array.arms import arm_index, spread
+from c2mabv_jax.array.xla import stored
 from c2mabv_jax.confidence import Bounds
 from c2mabv_jax.errors import ProblemError, check_number, is_traced, one_of
 from c2mabv_jax.policies import delta, local_server, scheduling_cloud
@@ -23,7 +24,7 @@ from c2mabv_jax.policies.base import Decision, Evidence, Feedback, Policy, regis
 from c2mabv_jax.policies.estimates import Estimates, empty, observe
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import Solution, solve_lp, solve_typed_lp, words
-from c2mabv_jax.relaxation.typed import check_additive
+from c2mabv_jax.relaxation.typed import check_additive, mixture, of_ends
 
 
 class TypedState(NamedTuple):
@@ -67,11 +68,10 @@ class TypedPolicy(Policy):
     def decide(
         self, problem: Problem, key: Array, solution: Solution, context: Array, evidence: Evidence
     ) -> Decision:
-        """Round the relaxed solution `[G, K, ...]` for a query of this type."""
-        marginals = of_type(solution.marginals, context)
+        """Round the relaxed solution `[K, ...]` for a query of this type."""
         return Decision(
-            selected=scheduling_cloud.round_marginals(problem, key, marginals),
-            marginals=marginals,
+            selected=scheduling_cloud.round_marginals(problem, key, solution.marginals),
+            marginals=solution.marginals,
             evidence=evidence,
             memo=(context, solution.edge),
         )
@@ -137,13 +137,10 @@ class TypedC2MABV(TypedPolicy):
     ) -> Decision:
         """Bounds of all types, their relaxed problem, and the set for a query of this type."""
         context = told(context, available)
-        bounds = Bounds(*(by_type(x, self.num_types) for x in self.bounds(problem, state)))
+        bounds = Bounds(*(by_type(stored(x), self.num_types) for x in self.bounds(problem, state)))
         if self.budget == "common":
             share = frequencies(self.frequencies, state, context)
-            solution = solve_typed_lp(
-                bounds.reward_ucb, bounds.cost_lcb, share, problem.num_selected,
-                problem.budget, at_most=problem.at_most, warm=state.edge,
-            )  # fmt: skip
+            solution = one_price(problem, *bounds, share, context, state.edge)
         else:
             solution = each_its_own(problem, bounds, state.edge, context)
         return self.decide(
@@ -167,6 +164,25 @@ def frequencies(known: Any, state: TypedState, context: Array) -> Array:
     return seen.astype(dtype) / state.round.astype(dtype)
 
 
+def one_price(
+    problem: Problem,
+    weights: Array,
+    costs: Array,
+    share: Array,
+    context: Array,
+    edge: tuple[Array, Array] | None = None,
+) -> Solution:
+    """All types together, `[G, K, ...]`; of the marginals those of one type, `[K, ...]`."""
+    numbers = weights, costs, share, problem.num_selected, problem.budget, problem.at_most, edge
+    if len(weights) == 1:
+        plain = solve_typed_lp(*numbers)
+        return plain._replace(marginals=plain.marginals[0])
+    best = mixture(*numbers)
+    upper, lower = (of_type(words.by_type(x), context) for x in (best.upper, best.lower))
+    marginals = of_ends(upper, lower, best.part, problem.num_arms)
+    return Solution(marginals, best.certificate, best.multiplier, (best.upper, best.lower))
+
+
 def each_its_own(
     problem: Problem, bounds: Bounds, edge: tuple[Array, Array], context: Array
 ) -> Solution:
@@ -183,7 +199,7 @@ def each_its_own(
     here = arm_index(solution.multiplier) == context
     mine = lambda x: jnp.where(here, x, 0).sum(axis=0).astype(x.dtype)  # noqa: E731
     return solution._replace(
-        marginals=jnp.swapaxes(solution.marginals, 0, 1),
+        marginals=of_type(jnp.swapaxes(solution.marginals, 0, 1), context),
         certificate=type(solution.certificate)(*map(mine, solution.certificate)),
         multiplier=mine(solution.multiplier),
         edge=(words.pack(solution.edge[0]), words.pack(solution.edge[1])),

@@ -20,10 +20,10 @@ from c2mabv_jax.policies.typed import (
     check_types,
     frequencies,
     of_type,
+    one_price,
     told,
 )
 from c2mabv_jax.problem import Problem
-from c2mabv_jax.relaxation import solve_typed_lp
 from c2mabv_jax.relaxation.typed import check_additive
 
 
@@ -55,15 +55,9 @@ class TypedThompson(TypedPolicy):
         """Draw the means of all types and act as if they were true."""
         context = told(context, available)
         drawn = ThompsonSampling().draw(state.estimates, own_key(key, 0))
-        solution = solve_typed_lp(
-            by_type(drawn.reward_ucb, self.num_types),
-            by_type(drawn.cost_lcb, self.num_types),
-            frequencies(self.frequencies, state, context),
-            problem.num_selected,
-            problem.budget,
-            at_most=problem.at_most,
-            warm=state.edge,
-        )
+        share = frequencies(self.frequencies, state, context)
+        reward, cost = (by_type(x, self.num_types) for x in drawn)
+        solution = one_price(problem, reward, cost, share, context, state.edge)
         decision = self.decide(problem, key, solution, context, Evidence(solution.certificate))
         coins = streams.uniforms(own_key(key, 1), 2 * problem.num_arms)
         return decision._replace(memo=(decision.memo, coins))

@@ -27,6 +27,7 @@ from jax.typing import ArrayLike
 
 from c2mabv_jax.array.arms import arm_index, largest, once, reduce_arms, total
 from c2mabv_jax.array.pytree import where
+from c2mabv_jax.array.xla import apart, stored
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation import words
@@ -90,32 +91,54 @@ def solve_typed_lp(
       Array([[1., 0.],
              [0., 1.]], dtype=float32)
     """
+    weights, costs, share, budget = _in_shape(weights, costs, frequencies, budget)
+    if len(weights) == 1:
+        return _one_type(weights, costs, share, num_selected, budget, at_most, warm)
+    best = mixture(weights, costs, share, num_selected, budget, at_most, warm)
+    marginals = of_ends(best.upper, best.lower, best.part, weights.shape[1])
+    edge = best.upper, best.lower
+    return Solution(jnp.swapaxes(marginals, 0, 1), best.certificate, best.multiplier, edge)
+
+
+def mixture(
+    weights: Array,
+    costs: Array,
+    frequencies: ArrayLike,
+    num_selected: int,
+    budget: ArrayLike,
+    at_most: bool = False,
+    warm: tuple[Array, Array] | None = None,
+) -> Mixture:
+    """The solution of two types or more in words, for whoever needs the marginals of one type."""
+    numbers = _in_shape(weights, costs, frequencies, budget)
+    typed = _Typed(*numbers[:3], num_selected, numbers[3], at_most)
+    if warm is None:
+        return typed.mixture(typed.search(typed.cold()))
+    nothing = jnp.zeros(numbers[3].shape, bool)
+    search = typed.search(typed.start(typed.end(warm[0]), typed.end(warm[1]), nothing))
+    settled = typed.unique(search)
+    # Only a unique optimum is the same wherever the search began.
+    search = jax.lax.cond(
+        jnp.all(settled),
+        lambda: search,
+        lambda: typed.again(search, settled),
+    )
+    return typed.mixture(search)
+
+
+def _in_shape(
+    weights: Array, costs: Array, frequencies: ArrayLike, budget: ArrayLike
+) -> tuple[Array, Array, Array, Array]:
+    """Weights and costs `[G, K, ...]`, frequencies `[G, ...]` and budget `[...]` of one type."""
     weights, costs = jnp.asarray(weights), jnp.asarray(costs)
     dtype = jnp.result_type(weights, costs, jnp.float32)
     shape = jnp.broadcast_shapes(weights.shape, costs.shape, (1, 1, *jnp.shape(budget)))
-    weights = jnp.broadcast_to(weights.astype(dtype), shape)
-    costs = jnp.broadcast_to(costs.astype(dtype), shape)
-    budget = jnp.broadcast_to(jnp.asarray(budget, dtype), shape[2:])
+    weights, costs = (jnp.broadcast_to(x.astype(dtype), shape) for x in (weights, costs))
     share = jnp.asarray(frequencies, dtype)
     share = jnp.broadcast_to(
         share.reshape(share.shape + (1,) * (len(shape) - 1 - share.ndim)), (shape[0], *shape[2:])
     )
-    if shape[0] == 1:
-        return _one_type(weights, costs, share, num_selected, budget, at_most, warm)
-    typed = _Typed(weights, costs, share, num_selected, budget, at_most)
-    nothing = jnp.zeros(shape[2:], bool)
-    if warm is None:
-        search = typed.search(typed.cold())
-    else:
-        search = typed.search(typed.start(typed.end(warm[0]), typed.end(warm[1]), nothing))
-        settled = typed.unique(search)
-        # Only a unique optimum is the same wherever the search began.
-        search = jax.lax.cond(
-            jnp.all(settled),
-            lambda: search,
-            lambda: typed.again(search, settled),
-        )
-    return typed.solution(search)
+    return weights, costs, share, jnp.broadcast_to(jnp.asarray(budget, dtype), shape[2:])
 
 
 class End(NamedTuple):
@@ -138,6 +161,30 @@ class _Search(NamedTuple):
     number: Array
 
 
+class Mixture(NamedTuple):
+    """The optimum as a mixture of two ends, one swap apart.
+
+    Attributes:
+      upper, lower: a set for every type.
+      part: of `upper` in the mixture, `[...]`.
+      multiplier: price of the budget, `[...]`.
+      certificate: of the optimum.
+    """
+
+    upper: Array
+    lower: Array
+    part: Array
+    multiplier: Array
+    certificate: Certificate
+
+
+def of_ends(upper: Array, lower: Array, part: Array, num_arms: int) -> Array:
+    """Marginals `[K, ...]` of the mixture of two sets `[...]`."""
+    in_upper, in_lower = (words.unpack(chosen, num_arms) for chosen in (upper, lower))
+    kept = jnp.where(in_upper, 1, 1 - part)
+    return jnp.where(in_lower, kept, jnp.where(in_upper, part, 0))
+
+
 class _Typed:
     """The numbers of one problem, and the steps of its search."""
 
@@ -151,7 +198,7 @@ class _Typed:
         at_most: bool,
     ) -> None:
         # Arms first, so that what works on arms `[K, ...]` works on all types at once.
-        self.weights, self.costs = jnp.swapaxes(weights, 0, 1), jnp.swapaxes(costs, 0, 1)
+        self.weights, self.costs = (stored(jnp.swapaxes(x, 0, 1)) for x in (weights, costs))
         self.share, self.budget = share, budget
         self.num_selected, self.at_most = num_selected, at_most
         self.one = jnp.where(budget < 0, 2, 1).astype(weights.dtype)
@@ -159,43 +206,18 @@ class _Typed:
 
     def end(self, chosen: Array) -> End:
         """The point of one set for every type."""
-        cost, value = (words.total_of(chosen, x) for x in (self.costs, self.weights))
-        return self.point(chosen, cost, value)
-
-    def point(self, chosen: Array, cost: Array, value: Array) -> End:
-        """The point of sets whose costs and values by type, `[G, ...]`, are known."""
-        both = (once(total(self.share * x), self.one) for x in (cost, value))
-        return End(chosen, *both)
+        of_all = lambda chosen, share, x: total(share * words.total_of(chosen, x))  # noqa: E731
+        sums = (apart(of_all, chosen, self.share, x) for x in (self.costs, self.weights))
+        return End(chosen, *sums)
 
     def best(self, scores: Array, tie: Array | None = None) -> End:
         """The top N of every type by `scores` `[K, G, ...]`; equal ones by `tie`, then index."""
         if self.num_selected == 1 and len(scores) <= words.LARGEST:
-            return self._best_one(scores, tie)
+            best = functools.partial(_best_one, at_most=self.at_most)
+            return self.end(apart(best, scores, tie) if tie is not None else apart(best, scores))
         ties = () if tie is None else (tie,)
         chosen = top_n(scores, self.num_selected, positive=self.at_most, ties=ties)
         return self.end(words.once(words.pack(chosen), self.one))
-
-    def _best_one(self, scores: Array, tie: Array | None) -> End:
-        """N = 1: one pass over the arms finds the best, its cost and its value."""
-        zero = jnp.zeros(scores.shape[1:], scores.dtype)
-        if self.at_most:
-            top, then, word, cost, value = zero, zero, zero.astype(jnp.int32), zero, zero
-            arms = range(len(scores))
-        else:
-            top, word = scores[0], jnp.ones(zero.shape, jnp.int32)
-            then = zero if tie is None else tie[0]
-            cost, value, arms = self.costs[0], self.weights[0], range(1, len(scores))
-        for k in arms:
-            better = scores[k] > top
-            if tie is not None:
-                equal = (scores[k] == top) & (word != 0)
-                better = better | (equal & (tie[k] > then))
-                then = jnp.where(better, tie[k], then)
-            top = jnp.where(better, scores[k], top)
-            word = jnp.where(better, 1 << k, word)
-            cost = jnp.where(better, self.costs[k], cost)
-            value = jnp.where(better, self.weights[k], value)
-        return self.point(words.once(word, self.one), cost, value)
 
     def start(self, upper: End, lower: End, done: Array) -> _Search:
         """A search that has not begun, or is done where the ends are one."""
@@ -272,70 +294,54 @@ class _Typed:
         Then the ends are those of every search, wherever it began. Arms of neither end stay
         below the swapped ones, and arms of both above them, by more than rounding can undo.
         """
-        scores = self.weights - search.price * self.costs
-        upper, lower = self.masks(search)
-        swapped = upper ^ lower
-        least_kept = reduce_arms(jnp.minimum, jnp.where(upper & lower, scores, jnp.inf))
-        least_swapped = reduce_arms(jnp.minimum, jnp.where(swapped, scores, jnp.inf))
-        most_swapped = largest(jnp.where(swapped, scores, -jnp.inf))
-        most_left = largest(jnp.where(upper | lower, -jnp.inf, scores))
-        between = [least_kept - most_left, least_kept - most_swapped, least_swapped - most_left]
-        if self.at_most:  # an empty place is worth 0
-            places = _size(lower) < self.num_selected
-            between += [least_kept, jnp.where(places, -most_left, least_swapped)]
         _, noise = self.height(search.last, search.lower, search.price)
-        least = functools.reduce(jnp.minimum, between)
-        clear = jnp.where(self.share > 0, self.share * least > APART * noise, least > 0)
-        one_swap = total(_size(swapped)) <= 2
-        return search.done & one_swap & reduce_arms(jnp.logical_and, clear)
+        ends = self.sets(search)
+        scores = stored(self.weights - search.price * self.costs)
+        judge = functools.partial(_clear, num_selected=self.num_selected, at_most=self.at_most)
+        clear = reduce_arms(jnp.logical_and, apart(judge, *ends, scores, self.share, noise))
+        far = _far(*ends, self.at_most)
+        return search.done & clear & ~far
 
-    def masks(self, search: _Search) -> tuple[Array, Array]:
-        """The ends' sets as masks `[K, G, ...]`; of a type that no query has, the last best."""
-        last, *ends = (
-            words.unpack(end.chosen, len(self.weights))
-            for end in (search.last, search.upper, search.lower)
+    def sets(self, search: _Search) -> tuple[Array, Array]:
+        """The ends' sets; of a type that no query has, the last best."""
+        first, second = (
+            jnp.where(self.share == 0, search.last.chosen, end.chosen)
+            for end in (search.upper, search.lower)
         )
-        first, second = (jnp.where(self.share == 0, last, mask) for mask in ends)
         return first, second
 
-    def solution(self, search: _Search) -> Solution:
-        """Marginals and certificate of a finished search."""
+    def mixture(self, search: _Search) -> Mixture:
+        """The mixture and certificate of a finished search."""
         # An upper end that costs more and is worth no more has no share in the mixture.
         worse = search.upper.value <= search.lower.value
         search = search._replace(upper=where(worse, search.lower, search.upper))
-        in_upper, in_lower = self.neighbours(*self.masks(search), search.done)
-        upper, lower = (
-            self.end(words.once(words.pack(mask), self.one)) for mask in (in_upper, in_lower)
-        )
+        ends = self.neighbours(*self.sets(search), search.done)
+        upper, lower = (self.end(words.once(chosen, self.one)) for chosen in ends)
         run = upper.cost - lower.cost
         part = (self.budget - lower.cost) / jnp.where(run > 0, run, 1)
         part = once(jnp.clip(part, 0, 1), self.one)
-        marginals = jnp.where(in_lower, 1 - part, 0)
-        marginals = jnp.where(in_upper, jnp.where(in_lower, 1, part), marginals)
         least = jnp.maximum(self.budget, lower.cost)
         infeasible = lower.cost > self.budget + 2 * self.num_selected * self.eps * least
         status = jnp.where(infeasible, INFEASIBLE, jnp.where(search.done, OPTIMAL, NOT_CONVERGED))
         price = (upper.value - lower.value) / jnp.where(run > 0, run, 1)
         certificate = Certificate(
-            objective=total(self.share * total(self.weights * marginals)),
-            feasibility=self.infeasibility(marginals),
+            objective=lower.value + part * (upper.value - lower.value),
+            feasibility=self.infeasibility(upper, lower, part),
             gap=jnp.maximum(search.gap, 0),
             status=status.astype(jnp.int32),
         )
-        return Solution(
-            jnp.swapaxes(marginals, 0, 1),
-            certificate,
-            jnp.maximum(price, 0),
-            (upper.chosen, lower.chosen),
-        )
+        return Mixture(upper.chosen, lower.chosen, part, jnp.maximum(price, 0), certificate)
 
-    def infeasibility(self, marginals: Array) -> Array:
-        """Largest violation of cardinality, budget and box, `[...]`, in their own units."""
-        size = total(marginals) - self.num_selected
+    def infeasibility(self, upper: End, lower: End, part: Array) -> Array:
+        """Largest violation of cardinality and budget, `[...]`, from the sums of both ends.
+
+        The box holds: marginals are 0, 1, the part or what is left of it.
+        """
+        num_arms = len(self.weights)
+        most, least = (words.size(end.chosen, num_arms) for end in (upper, lower))
+        size = part * most + (1 - part) * least - self.num_selected
         size = jnp.maximum(size, 0) if self.at_most else jnp.abs(size)
-        spent = total(self.share * total(self.costs * marginals))
-        outside = largest(largest(jnp.maximum(-marginals, marginals - 1)))
-        over = jnp.maximum(jnp.maximum(spent - self.budget, outside), 0)
+        over = lower.cost + part * (upper.cost - lower.cost) - self.budget
         return jnp.maximum(largest(size), over)
 
     def neighbours(self, upper: Array, lower: Array, tied: Array) -> tuple[Array, Array]:
@@ -346,33 +352,76 @@ class _Typed:
         their order, arms in theirs.
         """
 
-        def far(ends: tuple[Array, Array]) -> Array:
-            up, low = ends
-            into, out = _size(up & ~low), _size(low & ~up)
-            swaps = jnp.maximum(into, out) if self.at_most else into
-            return tied & (total(swaps) > 1)
-
         def swap(ends: tuple[Array, Array]) -> tuple[Array, Array]:
             up, low = ends
-            here = _first(jnp.any(up ^ low, axis=0))
-            out, into = (_first(x) & here for x in (low & ~up, up & ~low))
-            middle = low & ~out | into
-            cost = self.end(words.once(words.pack(middle), self.one)).cost
-            go, above = far(ends), cost > self.budget
+            differ = words.some(up ^ low)
+            index = arm_index(differ)
+            here = index == jnp.where(differ, index, len(differ)).min(axis=0)
+            out, into = (words.first(x) for x in (low & ~up, up & ~low))
+            middle = jnp.where(here, low & ~out | into, low)
+            cost = self.end(words.once(middle, self.one)).cost
+            go, above = tied & _far(up, low, self.at_most), cost > self.budget
             return jnp.where(go & above, middle, up), jnp.where(go & ~above, middle, low)
 
-        return jax.lax.while_loop(lambda ends: jnp.any(far(ends)), swap, (upper, lower))
+        return jax.lax.while_loop(
+            lambda ends: jnp.any(tied & _far(*ends, self.at_most)), swap, (upper, lower)
+        )
 
 
-def _size(sets: Array) -> Array:
-    """Arms of each type's set `[K, G, ...]`, int32 `[G, ...]`."""
-    return total(sets.astype(jnp.int32))
+def _best_one(scores: Array, tie: Array | None = None, at_most: bool = False) -> Array:
+    """N = 1: one pass over the arms finds the best, as a word."""
+    zero = jnp.zeros(scores.shape[1:], scores.dtype)
+    if at_most:
+        top, then, word, arms = zero, zero, zero.astype(jnp.int32), range(len(scores))
+    else:
+        top, word = scores[0], jnp.ones(zero.shape, jnp.int32)
+        then, arms = zero if tie is None else tie[0], range(1, len(scores))
+    for k in arms:
+        better = scores[k] > top
+        if tie is not None:
+            equal = (scores[k] == top) & (word != 0)
+            better = better | (equal & (tie[k] > then))
+            then = jnp.where(better, tie[k], then)
+        top = jnp.where(better, scores[k], top)
+        word = jnp.where(better, 1 << k, word)
+    return word
 
 
-def _first(mask: Array) -> Array:
-    """The first true entry along the first axis, alone."""
-    index = arm_index(mask)
-    return index == jnp.where(mask, index, len(mask)).min(axis=0)
+def _clear(
+    upper: Array,
+    lower: Array,
+    scores: Array,
+    share: Array,
+    noise: Array,
+    num_selected: int,
+    at_most: bool,
+) -> Array:
+    """Whether all sets of a type but two ends are clearly worse than these, bool `[G, ...]`."""
+    num_arms, inf = len(scores), jnp.inf
+    both, either = upper & lower, upper | lower
+    least_kept = least_either = jnp.full(share.shape, inf, scores.dtype)
+    most_rest = most_left = -least_kept
+    for k in range(num_arms):
+        in_both, in_either = words.contains(both, k), words.contains(either, k)
+        score = scores[k]
+        least_kept = jnp.minimum(least_kept, jnp.where(in_both, score, inf))
+        least_either = jnp.minimum(least_either, jnp.where(in_either, score, inf))
+        most_rest = jnp.maximum(most_rest, jnp.where(in_both, -inf, score))
+        most_left = jnp.maximum(most_left, jnp.where(in_either, -inf, score))
+    least = jnp.minimum(least_kept - most_rest, least_either - most_left)
+    if at_most:  # an empty place is worth 0
+        places = words.size(lower, num_arms) < num_selected
+        least = jnp.minimum(least, least_kept)
+        least = jnp.minimum(least, jnp.where(places, -most_left, least_either))
+    return jnp.where(share > 0, share * least > APART * noise, least > 0)
+
+
+def _far(upper: Array, lower: Array, at_most: bool) -> Array:
+    """Whether two ends are more than one swap (or one arm) apart, bool `[...]`."""
+    into, out = upper & ~lower, lower & ~upper
+    several = words.several(into) | words.several(out) if at_most else words.several(into)
+    differ = total(words.some(into | out).astype(jnp.int32)) > 1
+    return differ | reduce_arms(jnp.logical_or, several)
 
 
 def _one_type(

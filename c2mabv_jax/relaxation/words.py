@@ -84,3 +84,13 @@ def several(word: Array) -> Array:
     if word.dtype == bool:
         return arms.total(word.astype(jnp.int32)) > 1
     return word & (word - 1) != 0
+
+
+def some(word: Array) -> Array:
+    """Whether a set has any arm, bool `[...]`."""
+    return arms.reduce_arms(jnp.logical_or, word) if word.dtype == bool else word != 0
+
+
+def by_type(word: Array) -> Array:
+    """Sets of several types `[G, ...]`, types first also where they are masks `[K, G, ...]`."""
+    return jnp.swapaxes(word, 0, 1) if word.dtype == bool else word
