@@ -12,13 +12,14 @@ import pytest
 from scipy.optimize import minimize
 
 from c2mabv_jax.relaxation import project
+from c2mabv_jax.relaxation.polytope import Polytope
 from c2mabv_jax.relaxation.projection import project_with_multipliers
 
 
 @functools.cache
 def compiled(num_selected, at_most):
     return jax.jit(
-        lambda y, c, budget: project_with_multipliers(y, c, budget, num_selected, at_most)
+        lambda y, c, budget: project_with_multipliers(y, Polytope(c, num_selected, budget, at_most))
     )
 
 

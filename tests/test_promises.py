@@ -24,7 +24,7 @@ from c2mabv_jax.policies import (
 )
 from c2mabv_jax.policies.base import Feedback
 from c2mabv_jax.relaxation import solve_lp, words
-from c2mabv_jax.relaxation.parametric import infeasibility
+from c2mabv_jax.relaxation.polytope import Polytope
 from c2mabv_jax.rewards import REWARD_MODELS, cascade_prefix
 
 AWC = Problem(num_arms=5, num_selected=3, budget=0.9, reward_model="AWC")
@@ -192,11 +192,11 @@ def test_the_largest_words_hold_their_sets():
 
 def test_infeasibility_sees_every_rule():
     z, cost = jnp.asarray([1.0, 0.5, 0.0]), jnp.asarray([0.4, 0.4, 0.1])
-    assert float(infeasibility(z, cost, 2, 0.6, at_most=True)) == 0
-    assert float(infeasibility(z, cost, 2, 0.6, at_most=False)) == pytest.approx(0.5)
-    assert float(infeasibility(z, cost, 1, 0.6, at_most=True)) == pytest.approx(0.5)
-    assert float(infeasibility(z, cost, 2, 0.35, at_most=True)) == pytest.approx(0.25)
-    assert float(infeasibility(z - 0.125, cost, 2, 1, at_most=True)) == pytest.approx(0.125)
+    assert float(Polytope(cost, 2, 0.6, True).infeasibility(z)) == 0
+    assert float(Polytope(cost, 2, 0.6, False).infeasibility(z)) == pytest.approx(0.5)
+    assert float(Polytope(cost, 1, 0.6, True).infeasibility(z)) == pytest.approx(0.5)
+    assert float(Polytope(cost, 2, 0.35, True).infeasibility(z)) == pytest.approx(0.25)
+    assert float(Polytope(cost, 2, 1, True).infeasibility(z - 0.125)) == pytest.approx(0.125)
 
 
 def test_sure_failures_and_the_last_number_of_the_grid():

@@ -24,6 +24,7 @@ from jax import Array
 
 from c2mabv_jax.array.arms import largest, once, reduce_arms, total
 from c2mabv_jax.array.pytree import where
+from c2mabv_jax.relaxation.polytope import Polytope
 
 
 class Vertex(NamedTuple):
@@ -69,28 +70,20 @@ class _Search(NamedTuple):
 
 
 def end_of_long_step(
-    update: Array,
-    costs: Array,
-    num_selected: int,
-    budget: Array,
-    at_most: bool,
-    warm: tuple[Array, Array],
-    max_steps: int,
+    update: Array, polytope: Polytope, warm: tuple[Array, Array], max_steps: int
 ) -> Vertex:
     """The vertex at which z + t `update` ends up for large t.
 
     Args:
       update: u, `[K, ...]`.
-      costs: c >= 0, `[K, ...]`, of the same shape and dtype.
-      num_selected: N.
-      budget: rho, `[...]`.
-      at_most: sum z <= N instead of = N.
+      polytope: the feasible set, of the same shape and dtype.
       warm: two sets, bool `[K, ...]`; from the `edge` of a similar problem few steps are left.
       max_steps: pairs tried at most.
 
     Returns:
       The `Vertex`; its marginals mean nothing where `converged` is false or `infeasible` true.
     """
+    costs, num_selected, budget, at_most = polytope
     num_arms, dtype = update.shape[0], update.dtype
     eps = jnp.finfo(dtype).eps
     slack, idle = num_arms, num_arms + 1  # indices of unused budget and unused places

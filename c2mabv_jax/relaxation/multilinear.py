@@ -19,8 +19,8 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from c2mabv_jax.relaxation.certificate import Solution
+from c2mabv_jax.relaxation.polytope import in_polytope
 from c2mabv_jax.relaxation.projected_gradient import ascend
-from c2mabv_jax.relaxation.projection import common_shape
 from c2mabv_jax.rewards import REWARD_MODELS
 
 QUADRATURE = 8  # Gauss-Legendre nodes: exact for the polynomial part up to degree 15
@@ -69,16 +69,13 @@ def boosted_ascent(
       >>> float(boosted_ascent(u, c, num_selected=2, budget=0.5).certificate.objective) > 0.5
       True
     """
-    values, costs, budget = common_shape(values, costs, budget)
+    values, polytope = in_polytope(values, costs, num_selected, budget, at_most)
     if start is None:
         start = jnp.full(values.shape, num_selected / values.shape[0], values.dtype)
     return ascend(
         lambda z: REWARD_MODELS["AWC"].relaxed(values, z),
         start,
-        costs,
-        num_selected,
-        budget,
-        at_most,
+        *polytope,
         gradient=lambda z: boosted_gradient(values, z),
         optimizer=optimizer or optax.sgd(STEP / values.shape[0]),
         max_steps=max_steps,

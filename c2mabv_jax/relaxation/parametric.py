@@ -30,7 +30,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from c2mabv_jax.array.arms import largest, once, reduce_arms, total
+from c2mabv_jax.array.arms import once, reduce_arms, total
 from c2mabv_jax.array.pytree import where
 from c2mabv_jax.relaxation import words
 from c2mabv_jax.relaxation.certificate import (
@@ -40,7 +40,7 @@ from c2mabv_jax.relaxation.certificate import (
     Certificate,
     Solution,
 )
-from c2mabv_jax.relaxation.projection import common_shape
+from c2mabv_jax.relaxation.polytope import in_polytope
 from c2mabv_jax.relaxation.topn import top_n
 
 MAX_STEPS = 64
@@ -78,7 +78,8 @@ def solve_lp(
       >>> solve_lp(w, c, num_selected=1, budget=0.5).marginals.round(3)
       Array([0.4, 0.6, 0. ], dtype=float32)
     """
-    weights, costs, budget = common_shape(weights, costs, budget)
+    weights, polytope = in_polytope(weights, costs, num_selected, budget, at_most)
+    costs, _, budget, _ = polytope
     dtype, shape = weights.dtype, weights.shape
     eps = jnp.finfo(dtype).eps
     one = jnp.where(budget < 0, 2, 1).astype(dtype)
@@ -167,22 +168,11 @@ def solve_lp(
     status = jnp.where(infeasible, INFEASIBLE, jnp.where(search.done, OPTIMAL, NOT_CONVERGED))
     certificate = Certificate(
         objective=total(weights * marginals),
-        feasibility=infeasibility(marginals, costs, num_selected, budget, at_most),
+        feasibility=polytope.infeasibility(marginals),
         gap=jnp.maximum(search.gap, 0),
         status=status.astype(jnp.int32),
     )
     return Solution(marginals, certificate, jnp.maximum(price, 0), edge)
-
-
-def infeasibility(
-    marginals: Array, costs: Array, num_selected: int, budget: ArrayLike, at_most: bool
-) -> Array:
-    """Largest violation of cardinality, budget and box, `[...]`, in their own units."""
-    size = total(marginals) - num_selected
-    size = jnp.maximum(size, 0) if at_most else jnp.abs(size)
-    over = jnp.maximum(total(costs * marginals) - budget, 0)
-    outside = largest(jnp.maximum(-marginals, marginals - 1))
-    return jnp.maximum(jnp.maximum(size, over), jnp.maximum(outside, 0))
 
 
 class End(NamedTuple):

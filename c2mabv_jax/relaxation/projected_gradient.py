@@ -30,8 +30,8 @@ from c2mabv_jax.relaxation.certificate import (
     Certificate,
     Solution,
 )
-from c2mabv_jax.relaxation.parametric import infeasibility
-from c2mabv_jax.relaxation.projection import common_shape, project_with_multipliers
+from c2mabv_jax.relaxation.polytope import Polytope, in_polytope
+from c2mabv_jax.relaxation.projection import project_with_multipliers
 from c2mabv_jax.relaxation.topn import top_n
 
 LONG_STEP_LENGTH = 2.0**20  # a power of two costs no digits
@@ -79,34 +79,26 @@ def projected_gradient(
       Mangasarian and Meyer 1979, nonlinear perturbation of linear programs: a long enough
       step of projected gradient is exact.
     """
-    weights, costs, budget = common_shape(weights, costs, budget)
-    weights = jnp.broadcast_to(weights, costs.shape)
+    weights, polytope = in_polytope(weights, costs, num_selected, budget, at_most)
     if optimizer is not None:
         objective = lambda z: total(weights * z)  # noqa: E731
-        start = _mixture(warm, costs, num_selected, budget)
         return ascend(
             objective,
-            start,
-            costs,
-            num_selected,
-            budget,
-            at_most,
+            _mixture(warm, polytope),
+            *polytope,
             gradient=lambda z: weights,
             optimizer=optimizer,
             max_steps=max_steps,
             tolerance=tolerance,
         )
     step, _ = LONG_STEP.update(-weights, LONG_STEP.init(weights))
-    vertex = _end(step, costs, num_selected, budget, at_most, warm)
+    vertex = _end(step, polytope, warm)
     price, level = vertex.price / LONG_STEP_LENGTH, vertex.level / LONG_STEP_LENGTH
     return _certified(
         total(weights * vertex.marginals),
         weights,
         vertex._replace(price=price, level=level),
-        costs,
-        num_selected,
-        budget,
-        at_most,
+        polytope,
         tolerance,
     )
 
@@ -143,7 +135,7 @@ def ascend(
       is concave (and is what ratios of surrogates are stated in). `edge` is the optimal
       edge of the linearised objective.
     """
-    start, costs, budget = common_shape(start, costs, budget)
+    start, polytope = in_polytope(start, costs, num_selected, budget, at_most)
     if optimizer is None:
         optimizer = optax.sgd(1.0)
     if gradient is None:
@@ -154,70 +146,40 @@ def ascend(
     def step(carry):
         z, price, memory, done, number = carry
         updates, memory = optimizer.update(-gradient(z), memory, z)
-        new = project_with_multipliers(z + updates, costs, budget, num_selected, at_most, price)
+        new = project_with_multipliers(z + updates, polytope, price)
         moved = largest(jnp.abs(new.marginals - z))
         z = jnp.where(done, z, new.marginals)
         return z, new.price, memory, done | (moved <= still), number + 1
 
-    first = project_with_multipliers(start, costs, budget, num_selected, at_most)
+    first = project_with_multipliers(start, polytope)
     z = first.marginals
-    carry = (z, first.price, optimizer.init(z), jnp.zeros(budget.shape, bool), jnp.int32(0))
+    carry = (z, first.price, optimizer.init(z), jnp.zeros_like(first.infeasible), jnp.int32(0))
     z, *_ = jax.lax.while_loop(
         lambda carry: ~jnp.all(carry[3]) & (carry[4] < max_steps), step, carry
     )
     direction = gradient(z)
-    end = _end(direction, costs, num_selected, budget, at_most, None)
+    end = _end(direction, polytope, None)
     return _certified(
         objective(z),
         direction,
         end._replace(marginals=jnp.where(end.infeasible, end.marginals, z)),
-        costs,
-        num_selected,
-        budget,
-        at_most,
+        polytope,
         float(jnp.finfo(dtype).eps) ** 0.5 if tolerance is None else tolerance,
     )
 
 
-def dual_gap(
-    gradient: Array,
-    marginals: Array,
-    costs: Array,
-    num_selected: int,
-    budget: Array,
-    price: Array,
-    level: Array,
-) -> Array:
-    """Upper bound on max over x of gradient.(x - z) from any price >= 0 and level, `[...]`.
-
-    The dual bound minus gradient.z, regrouped so that nothing cancels: unspent budget at its
-    price, unused places at theirs, and every arm that is not where its sign wants it.
-    """
-    reduced = gradient - level - price * costs
-    misplaced = jnp.where(reduced > 0, reduced * (1 - marginals), -reduced * marginals)
-    unused = num_selected - total(marginals)
-    return price * (budget - total(costs * marginals)) + level * unused + total(misplaced)
-
-
-def _end(
-    update: Array,
-    costs: Array,
-    num_selected: int,
-    budget: Array,
-    at_most: bool,
-    warm: tuple[Array, Array] | None,
-) -> Vertex:
+def _end(update: Array, polytope: Polytope, warm: tuple[Array, Array] | None) -> Vertex:
     """End of the long step; the N cheapest arms in infeasible lanes."""
     if warm is None:
-        top = top_n(update, num_selected, positive=at_most)
+        top = top_n(update, polytope.num_selected, positive=polytope.at_most)
         warm = (top, top)
     limit = PIVOTS_PER_ARM * (update.shape[0] + 4)
-    vertex = end_of_long_step(update, costs, num_selected, budget, at_most, warm, limit)
-    if at_most:
+    vertex = end_of_long_step(update, polytope, warm, limit)
+    if polytope.at_most:
         return vertex
 
     def with_cheapest() -> Vertex:
-        cheapest = top_n(-costs, num_selected)
+        cheapest = polytope.cheapest()
         z = jnp.where(vertex.infeasible, cheapest, vertex.marginals).astype(update.dtype)
         upper, lower = (jnp.where(vertex.infeasible, cheapest, ends) for ends in vertex.edge)
         return vertex._replace(marginals=z, edge=(upper, lower))
@@ -229,34 +191,30 @@ def _certified(
     objective: Array,
     gradient: Array,
     vertex: Vertex,
-    costs: Array,
-    num_selected: int,
-    budget: Array,
-    at_most: bool,
+    polytope: Polytope,
     tolerance: float | None,
 ) -> Solution:
     z, infeasible = vertex.marginals, vertex.infeasible
-    gap = dual_gap(gradient, z, costs, num_selected, budget, vertex.price, vertex.level)
+    gap = polytope.dual_gap(gradient, z, vertex.price, vertex.level)
     gap = jnp.where(infeasible, 0, jnp.maximum(gap, 0))
-    size = largest(jnp.abs(gradient)) + vertex.price * budget
-    rounding = 16 * num_selected * jnp.finfo(z.dtype).eps * size
+    size = largest(jnp.abs(gradient)) + vertex.price * polytope.budget
+    rounding = 16 * polytope.num_selected * jnp.finfo(z.dtype).eps * size
     allowed = rounding if tolerance is None else jnp.full_like(gap, tolerance)
     reached = vertex.converged & (gap <= allowed)
     status = jnp.where(infeasible, INFEASIBLE, jnp.where(reached, OPTIMAL, NOT_CONVERGED))
     certificate = Certificate(
         objective=objective,
-        feasibility=infeasibility(z, costs, num_selected, budget, at_most),
+        feasibility=polytope.infeasibility(z),
         gap=gap,
         status=status.astype(jnp.int32),
     )
     return Solution(z, certificate, jnp.where(infeasible, 0, vertex.price), vertex.edge)
 
 
-def _mixture(
-    warm: tuple[Array, Array] | None, costs: Array, num_selected: int, budget: Array
-) -> Array:
+def _mixture(warm: tuple[Array, Array] | None, polytope: Polytope) -> Array:
     """A first point: halfway between the warm sets, or the centre of the cardinality."""
+    costs = polytope.costs
     if warm is None:
-        return jnp.full(costs.shape, num_selected / costs.shape[0], costs.dtype)
+        return jnp.full(costs.shape, polytope.num_selected / costs.shape[0], costs.dtype)
     upper, lower = warm
     return (jnp.where(upper, 0.5, 0) + jnp.where(lower, 0.5, 0)).astype(costs.dtype)

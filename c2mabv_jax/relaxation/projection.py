@@ -19,7 +19,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from c2mabv_jax.array.arms import largest, reduce_arms, total
-from c2mabv_jax.relaxation.topn import top_n
+from c2mabv_jax.relaxation.polytope import Polytope, in_polytope
 
 MAX_STEPS = 60
 POLISHINGS = 3
@@ -66,43 +66,21 @@ def project(
       KKT conditions of a quadratic programme with two coupling constraints; breakpoint
       search as in Brucker 1984 for the cardinality, safeguarded Newton for the budget.
     """
-    point, costs, budget = common_shape(point, costs, budget)
-    return project_with_multipliers(point, costs, budget, num_selected, at_most).marginals
-
-
-def common_shape(
-    point: ArrayLike, costs: ArrayLike, budget: ArrayLike
-) -> tuple[Array, Array, Array]:
-    """Point and costs `[K, ...]`, budget `[...]`, broadcast, in one float dtype.
-
-    The arm axis comes first; the batch axes behind it broadcast as in NumPy.
-    """
-    point, costs = jnp.asarray(point), jnp.asarray(costs)
-    dtype = jnp.result_type(point, costs, jnp.float32)
-    batch = jnp.broadcast_shapes(point.shape[1:], costs.shape[1:], jnp.shape(budget))
-
-    def lanes(values: Array) -> Array:
-        missing = (1,) * (len(batch) + 1 - values.ndim)
-        spread = values.reshape(values.shape[:1] + missing + values.shape[1:])
-        return jnp.broadcast_to(spread, values.shape[:1] + batch).astype(dtype)
-
-    return lanes(point), lanes(costs), jnp.broadcast_to(jnp.asarray(budget, dtype), batch)
+    return project_with_multipliers(
+        *in_polytope(point, costs, num_selected, budget, at_most)
+    ).marginals
 
 
 def project_with_multipliers(
-    point: Array,
-    costs: Array,
-    budget: Array,
-    num_selected: int,
-    at_most: bool,
-    guess: Array | None = None,
+    point: Array, polytope: Polytope, guess: Array | None = None
 ) -> Projection:
     """`project`, with the multipliers (nu `level`, lambda `price`) and the infeasible lanes.
 
     `guess` `[...]` is a price to start from, as of a similar point.
     """
+    costs, num_selected, budget, at_most = polytope
     eps = jnp.finfo(point.dtype).eps
-    cheapest = top_n(-costs, num_selected)
+    cheapest = polytope.cheapest()
     lowest = jnp.zeros_like(budget) if at_most else total(jnp.where(cheapest, costs, 0))
     infeasible = lowest > budget + 8 * eps * lowest
     # Costs relative to the N-th cheapest arm: as the price grows without bound, the arms on
@@ -155,7 +133,7 @@ def project_with_multipliers(
     z = jax.lax.fori_loop(
         0,
         POLISHINGS,
-        lambda _, z: _polished(z, costs, num_selected, budget, at_most, price, level),
+        lambda _, z: _polished(z, polytope, price, level),
         z,
     )
     z = jnp.where(infeasible, cheapest, z).astype(point.dtype)
@@ -182,16 +160,9 @@ def level_of(values: Array, num_selected: int) -> Array:
     return jnp.clip(middle + missing / jnp.maximum(number, 1), left, right)
 
 
-def _polished(
-    z: Array,
-    costs: Array,
-    num_selected: int,
-    budget: Array,
-    at_most: bool,
-    price: Array,
-    level: Array,
-) -> Array:
+def _polished(z: Array, polytope: Polytope, price: Array, level: Array) -> Array:
     """Shift the fractional entries along (1, c) so that the active constraints hold."""
+    costs, num_selected, budget, at_most = polytope
     free = (z > 0) & (z < 1)
     number = total(free.astype(z.dtype))
     short = num_selected - total(z)
