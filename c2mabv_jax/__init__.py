@@ -27,12 +27,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _NAMES = {
+    "Observer": "c2mabv_jax.engine.observer",
     "Problem": "c2mabv_jax.problem",
     "ProblemError": "c2mabv_jax.errors",
     "simulate": "c2mabv_jax.simulation",
 }
 
 __all__ = [
+    "Observer",
     "Problem",
     "ProblemError",
     "confidence",
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
         service,
         theory,
     )
+    from c2mabv_jax.engine.observer import Observer
     from c2mabv_jax.errors import ProblemError
     from c2mabv_jax.problem import Problem
     from c2mabv_jax.simulation import simulate

@@ -13,15 +13,16 @@ import xarray as xr
 from tqdm import tqdm
 
 from c2mabv_jax.engine.block import Point
+from c2mabv_jax.engine.observer import Both, Observer
 from c2mabv_jax.engine.records import recorded_rounds
 from c2mabv_jax.engine.runner import Runs, each_done
-from c2mabv_jax.engine.tally import Accounting, Tally
+from c2mabv_jax.engine.tally import Accounting
 from c2mabv_jax.errors import ProblemError, check_whole
 from c2mabv_jax.policies.base import Policy, check_policy
 from c2mabv_jax.policies.known import check_types
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.relaxation.typed import check_additive
-from c2mabv_jax.results.dataset import to_dataset
+from c2mabv_jax.results.dataset import of_observer, to_dataset
 
 MOST_SEEDS = 2**32  # a seed id, like a root, is one 32-bit word
 
@@ -39,6 +40,7 @@ def simulate(
     tile: int | None = None,
     coverage: bool = False,
     marginals: bool = False,
+    observer: Observer | None = None,
     progress: bool | Callable[[int], object] = False,
 ) -> xr.Dataset:
     """Simulate one policy on one problem over many seeds.
@@ -59,6 +61,8 @@ def simulate(
         often progress is shown and nothing else.
       coverage: also count rounds in which a confidence bound missed its mean.
       marginals: also sum the relaxed vectors z_t.
+      observer: a statistic of your own (see `Observer`): keeps a dictionary of arrays, scalar
+        or `[K]`, which become variables of these names.
       progress: show a progress bar on standard error, or call this with every number of seeds
         done (one bar over many simulations).
 
@@ -77,12 +81,12 @@ def simulate(
     policy = policy.at_horizon(horizon)
     accounting = accounting_for(problem, environment, coverage, marginals)
     point = Point(in_scaled_cost(problem, environment), environment, policy)
-    runs = Runs([point], [accounting], rounds)
+    runs = Runs([point], [accounting if observer is None else Both(accounting, observer)], rounds)
     per_tile = math.ceil((tile or 1) / runs.lanes) * runs.lanes
     end = first_seed + num_seeds
     starts = range(first_seed, end, per_tile)
 
-    def run_tile(first: int) -> Tally:
+    def run_tile(first: int) -> Any:
         ids = np.arange(first, min(first + per_tile, end))
         return runs.play(np.zeros(len(ids), int), ids, seed)
 
@@ -93,18 +97,20 @@ def simulate(
         disable=progress is not True,
         leave=False,
     )
-    tiles: dict[int, Tally] = {}
+    tiles: dict[int, Any] = {}
     with bar:
         for index, piece in each_done(run_tile, starts):
             tiles[index] = piece
-            done = piece.pulls.shape[-1]
+            done = min(per_tile, end - starts[index])
             bar.update(done)
             if callable(progress):
                 progress(done)
     pieces = [tiles[index] for index in range(len(starts))]
-    tally = jax.tree.map(lambda *parts: np.concatenate(parts, axis=-1), *pieces)
+    kept = jax.tree.map(lambda *parts: np.concatenate(parts, axis=-1), *pieces)
+    tally, own = (kept, {}) if observer is None else kept
     seeds = np.arange(first_seed, end)
-    return to_dataset(tally, problem, environment, policy, rounds, seeds, root_seed=seed)
+    data = to_dataset(tally, problem, environment, policy, rounds, seeds, root_seed=seed)
+    return data.assign(of_observer(own, data))
 
 
 def check_fit(

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from c2mabv_jax.cli import outlook, world
 from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies import catalogue
+from c2mabv_jax.policies.own import is_own, own_policy
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.simulation import check_fit, check_fit_of_types, simulate
 
@@ -83,12 +84,15 @@ def prepare(
     if names == ("all",):
         seeing = catalogue.TYPED if environment.num_types is not None else ()
         names = tuple(entry.name for entry in (*catalogue.POLICIES, *seeing))
-    if len(set(names)) < len(names):
+    chosen = {}
+    for name in names:
+        if is_own(name):
+            chosen[name.rpartition(":")[2]] = own_policy(name)
+        else:
+            given = of_family(name, options)
+            chosen[name] = catalogue.policy(name, problem, environment, **given)
+    if len(chosen) < len(names):
         raise ProblemError(f"--policies = {','.join(names)!r}: name each policy once")
-    chosen = {
-        name: catalogue.policy(name, problem, environment, **of_family(name, options))
-        for name in names
-    }
     if not 0 <= seed < 2**32:
         raise ProblemError(f"--seed = {seed}: give a whole number from 0 to 2^32 - 1")
     check_fit(problem, environment, horizon, seeds, None)

@@ -89,7 +89,10 @@ def run(
         str, typer.Option(help="hoeffding, anytime, ucb1, bernstein or kl.")
     ] = "hoeffding",
     policies: Annotated[
-        str | None, typer.Option(help="Comma separated; `c2mabv policies` lists them; or all.")
+        str | None,
+        typer.Option(
+            help="Comma separated; `c2mabv policies` lists them; or all, or file.py:Class."
+        ),
     ] = None,
     horizon: Annotated[int, typer.Option(help="T, rounds per run.")] = 5000,
     seeds: Annotated[int, typer.Option(help="Independent runs of each policy.")] = 1000,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 from jax import Array
 
+from c2mabv_jax.array.pytree import register_dataclass
 from c2mabv_jax.policies.base import Decision, Feedback, State
 from c2mabv_jax.problem import Problem
 
@@ -51,3 +53,21 @@ class Observer(ABC):
     @abstractmethod
     def see(self, seen: Any, now: Round) -> Any:
         """What is kept after one more round."""
+
+
+@register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Both(Observer):
+    """Two observers of the same rounds; what they keep, side by side."""
+
+    first: Observer
+    second: Observer
+
+    def begin(self, problem: Problem) -> tuple[Any, Any]:
+        return self.first.begin(problem), self.second.begin(problem)
+
+    def afresh(self, seen: tuple[Any, Any]) -> tuple[Any, Any]:
+        return self.first.afresh(seen[0]), self.second.afresh(seen[1])
+
+    def see(self, seen: tuple[Any, Any], now: Round) -> tuple[Any, Any]:
+        return self.first.see(seen[0], now), self.second.see(seen[1], now)

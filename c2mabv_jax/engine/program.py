@@ -15,7 +15,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from c2mabv_jax.array.xla import LARGEST_LOOP, as_one_function, compiler_options
 from c2mabv_jax.engine.block import Point, advance
-from c2mabv_jax.engine.observer import Observer
+from c2mabv_jax.engine.observer import Both, Observer
 from c2mabv_jax.policies.base import Policy
 
 
@@ -70,7 +70,9 @@ def _compiled(one: bool) -> Any:
 # --- one function or pieces ----------------------------------------------------------------
 
 
-_OURS = ("c2mabv_jax.policies.", "c2mabv_jax.environments.", "c2mabv_jax.verification.")
+_OURS = tuple(
+    f"c2mabv_jax.{part}." for part in ("policies", "environments", "engine", "verification")
+)
 _too_heavy: set[Any] = set()  # structures of which the compiler could not make one function
 
 
@@ -80,15 +82,19 @@ def as_one(point: Point, observer: Observer, width: int) -> bool:
     small = num_arms * width <= LARGEST_LOOP  # the relaxed problem loops over arms of all types
     structure = jax.tree.structure((point, observer))
     return (
-        jax.default_backend() == "cpu" and small and _tried(point) and structure not in _too_heavy
+        jax.default_backend() == "cpu"
+        and small
+        and _tried(point, observer)
+        and structure not in _too_heavy
     )
 
 
-def _tried(point: Point) -> bool:
-    """Whether policy and world are of kinds that were tried; the compiler may abort on others."""
+def _tried(point: Point, observer: Observer) -> bool:
+    """Whether all are of kinds that were tried; the compiler may abort on others."""
     policy = point.policy
     within = [part for part in vars(policy).values() if isinstance(part, Policy)]
-    parts = (policy, *within, point.environment)
+    watching = (observer.first, observer.second) if isinstance(observer, Both) else (observer,)
+    parts = (policy, *within, point.environment, *watching)
     ours = all(type(part).__module__.startswith(_OURS) for part in parts)
     return ours and not policy.heavy
 

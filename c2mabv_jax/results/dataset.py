@@ -15,6 +15,7 @@ import c2mabv_jax
 from c2mabv_jax.array import sums
 from c2mabv_jax.engine.block import Point
 from c2mabv_jax.engine.tally import Tally
+from c2mabv_jax.errors import ProblemError
 from c2mabv_jax.policies.two_tier import message_bytes
 from c2mabv_jax.problem import Problem
 from c2mabv_jax.results.quantities import MONEY, UNITS, quantities, totals
@@ -123,6 +124,27 @@ def to_dataset(
         coordinates["type"] = ("type", np.asarray(environment.types, dtype=str))
         attributes["optimum_pooled"] = float(true_optimum(problem, environment).relaxed)
     return xr.Dataset(variables, coordinates, attributes)
+
+
+def of_observer(kept: Any, data: xr.Dataset) -> dict[str, xr.Variable]:
+    """Variables of an observer of a user's own: entries `[R, B]` or `[R, K, B]` by name.
+
+    Raises:
+      ProblemError: no dictionary, a name that the results have, or another shape.
+    """
+    if not isinstance(kept, dict):
+        raise ProblemError(f"observer: keeps a {type(kept).__name__}; let `begin` give a dict")
+    variables = {}
+    for name, values in kept.items():
+        if name in data.variables:
+            raise ProblemError(f"observer: the results have a {name!r} already; name it otherwise")
+        dims = ("seed", "round", "arm")[: np.ndim(values)]
+        fits = np.ndim(values) in (2, 3)
+        values = np.moveaxis(values, -1, 0) if fits else values
+        if not fits or np.shape(values) != tuple(data.sizes[dim] for dim in dims):
+            raise ProblemError(f"observer: {name!r} is neither a scalar nor `[K]`; keep such")
+        variables[name] = xr.Variable(dims, values)
+    return variables
 
 
 def provenance() -> dict[str, str]:
