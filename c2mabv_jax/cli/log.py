@@ -142,7 +142,9 @@ def described(report: Any) -> str:
     """What was read, in two lines."""
     groups = ", ".join(f"{name} {rows:,}" for name, rows in report.groups)
     left_out = (
-        f", {report.rows_missing:,} left out for missing cells" if report.rows_missing else ""
+        f", {report.rows_missing:,} left out for missing cells (a failed call counts with score 0)"
+        if report.rows_missing
+        else ""
     )
     read_as = ", ".join(f"{meaning} = {column}" for meaning, column in report.read_as)
     drawn = ", each model's own answers drawn independently" if report.from_means else ""

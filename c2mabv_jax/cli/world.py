@@ -102,9 +102,13 @@ def check_budget(problem: Problem, environment: Any) -> str | None:
     budget, prices, unit = float(problem.budget), fence(problem, environment), environment.cost_unit
     money = "" if unit == "1" else f" {unit}"
     if budget < prices.least * (1 - FLOAT32_NOISE):
+        fewer = ", or a smaller --num-selected" if problem.num_selected > 1 else ""
+        cheapest = (
+            f"the {problem.num_selected} cheapest LLMs cost" if fewer else "the cheapest costs"
+        )
         raise ProblemError(
-            f"--budget = {budget:g}{money}: the {problem.num_selected} cheapest LLMs cost "
-            f"{rounded_up(prices.least)}{money}; give at least that, or a smaller --num-selected"
+            f"--budget = {budget:g}{money}: {cheapest} {rounded_up(prices.least)}{money}; give at "
+            f"least that{fewer}"
         )
     if budget < prices.single:
         return (

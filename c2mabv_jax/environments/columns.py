@@ -49,6 +49,7 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
 }  # fmt: skip
 ROW_IDS = NAMES["query"][1]  # often number the rows of a long table instead of the queries
+SHOWN = 20  # columns that a message names
 CELLS = ("score", "cost", "input_cost", "output_cost", "input_tokens", "output_tokens")
 MONEY = frozenset(
     ("usd", "eur", "cny", "rmb", "gbp", "jpy", "chf", "cad", "aud", "inr", "krw", "brl", "cents")
@@ -303,7 +304,7 @@ class _Reader:
 
     def lacking(self, role: str) -> LogError:
         columns = [short(column) for column in self.table.header]
-        found = ", ".join(columns[:6]) + (", ..." if len(columns) > 6 else "")
+        found = ", ".join(columns[:SHOWN]) + (", ..." if len(columns) > SHOWN else "")
         found += " alone (is it separated by something else?)" if len(columns) == 1 else ""
         names = [name for rank in NAMES[role] for name in rank][:6]
         price = " (or token counts and --prices)" if role == "cost" else ""
