@@ -22,7 +22,7 @@ CONFIDENCE = 0.05
 
 def run(setting: Setting) -> None:
     """One row for whole reports, one for every claim that was ever contradicted or undecided."""
-    repetitions = setting.pick(20, 400)
+    repetitions = setting.pick(20, 200)
     alarms, contradicted, undecided = 0, Counter[str](), Counter[str]()
     start, comparisons, level = time.monotonic(), 0, 0.0
     for seed in tqdm(
