@@ -115,6 +115,13 @@ def test_greys_follow_the_page_and_colours_of_data_stay():
     assert kept and "#ffffff" in kept[0]
 
 
+def test_the_band_of_a_black_line_follows_the_page_too():
+    figure, axes = style.figure()
+    axes[0, 0].fill_between([0, 1], [0, 0], [1, 1], color="#000000", alpha=0.2, linewidth=0)
+    bands = re.findall(r'style="([^"]*fill-opacity: 0.2[^"]*)"', svg(figure, "x"))
+    assert bands and all("fill: var(--ink)" in band for band in bands)
+
+
 def test_the_same_report_gives_the_same_bytes(text):
     assert pages.page(MARKDOWN, {"one": drawing(), "two": drawing()}) == text
 

@@ -155,6 +155,11 @@ def _dress(root: ElementTree.Element, prefix: str) -> None:
     """Ids that are unique on the page, greys that follow it."""
 
     def walk(node: ElementTree.Element, kept: bool) -> None:
+        style = node.get("style", "")
+        drawn = node.tag.endswith("}use") or (node.tag.endswith("}path") and not node.get("id"))
+        if drawn and style and "fill:" not in style:
+            # Black is the default, which Matplotlib leaves out: the band of a black line.
+            node.set("style", f"fill: #000000; {style}")
         kept = kept or node.get("id", "").startswith(_KEPT)
         for name, value in list(node.attrib.items()):
             value = value.replace("url(#", f"url(#{prefix}-")
