@@ -216,3 +216,27 @@ def test_without_ties_neither_start_order_nor_precision_matter(num_selected, at_
     for z in (shuffled, double[order]):
         off = costs[order] * (np.asarray(cold.marginals)[order] - z)
         assert np.abs(off).max() < 2e-5
+
+
+@pytest.mark.parametrize("at_most", [False, True])
+@pytest.mark.parametrize("budget", [2.0, 0.45])
+def test_what_nearly_ties_does_not_look_at_the_lanes_beside_it(budget, at_most):
+    """Margins of 0 to 60 eps about a tie, each lane alone and beside an exact tie: no bit."""
+    eps = np.finfo(np.float32).eps
+    margins = np.concatenate([np.arange(61), -np.arange(61)]) * eps
+    weights = np.tile(np.float32([[0.9], [0.5], [0.5], [0.1], [0.05]]), len(margins))
+    weights[1] += margins.astype(np.float32)
+    weights[3] = np.abs(weights[1] - np.float32(0.5)) - 4 * eps  # about 0, where arms may stay out
+    costs = np.tile(np.float32([[0.25], [0.375], [0.25], [0.125], [0.125]]), len(margins))
+    tie = np.float32([0.5, 0.5, 0.5, 0.5, 0.5])
+
+    @functools.partial(jax.jit, **FAST)
+    def solve(weights, costs):
+        return solve_lp(weights, costs, 2, jnp.float32(budget), at_most=at_most)
+
+    for lane in range(len(margins)):
+        own, cost = weights[:, lane], costs[:, lane]
+        alone = solve(np.stack([own, own], axis=1), np.stack([cost, cost], axis=1))
+        beside = solve(np.stack([own, tie], axis=1), np.stack([cost, cost], axis=1))
+        for one, other in zip(jax.tree.leaves(alone), jax.tree.leaves(beside), strict=True):
+            np.testing.assert_array_equal(one[..., 0], other[..., 0])

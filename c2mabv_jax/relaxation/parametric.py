@@ -123,7 +123,7 @@ def solve_lp(
 
     def canonical() -> tuple[Array, Array]:
         """The canonical edge at the price of the search, where it is done."""
-        upper, lower = _tied_ends(scores, costs, 2 * noise, num_selected, at_most)
+        upper, lower = _tied_ends(scores, costs, noise, num_selected, at_most)
         # At price 0, and where nothing is affordable, the cheapest is all there is.
         single = (search.price <= 0) | (search.price >= UNBOUNDED)
         upper = jnp.where(single, lower, upper)
@@ -144,7 +144,9 @@ def solve_lp(
     )
     upper, lower = search.upper, search.lower
     scores = weights - search.price * costs
-    _, noise = above(upper, lower, search.price)
+    # What ties, and what is clear of ties, is told by one width: whether a lane needs the
+    # canonical edge may not depend on the lanes beside it.
+    noise = 2 * above(upper, lower, search.price)[1]
     if shape[0] <= words.LARGEST:
         only = _only_edge(upper.chosen, lower.chosen, scores, noise, num_selected, at_most)
         sets = jax.lax.cond(
@@ -224,7 +226,8 @@ def _only_edge(
     if at_most:
         full = words.size(lower, num_arms) == num_selected
         swap = words.several(upper ^ lower)
-        certain &= (least_both > noise) & (full | (~swap & (most_neither < -noise)))
+        filled = full & (least_either > noise)
+        certain &= (least_both > noise) & (filled | (~swap & (most_neither < -noise)))
     return certain
 
 
