@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from policy_loop import MEAN_COST, MEAN_REWARD, begin, keys, one_round
+from quick import QUICKLY
 
 from c2mabv_jax import environments, simulate
 from c2mabv_jax.errors import ProblemError
@@ -37,8 +38,7 @@ class Run:
 
     def __init__(self) -> None:
         self.traces = 0
-        options = {"xla_backend_optimization_level": 0}
-        self.play = jax.jit(self._play, compiler_options=options)
+        self.play = jax.jit(self._play, compiler_options=QUICKLY)
 
     def _play(self, problem, policy, keys):
         self.traces += 1

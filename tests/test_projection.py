@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick import QUICKLY
 from scipy.optimize import minimize
 
 from c2mabv_jax.relaxation import project
@@ -19,7 +20,10 @@ from c2mabv_jax.relaxation.projection import project_with_multipliers
 @functools.cache
 def compiled(num_selected, at_most):
     return jax.jit(
-        lambda y, c, budget: project_with_multipliers(y, Polytope(c, num_selected, budget, at_most))
+        lambda y, c, budget: project_with_multipliers(
+            y, Polytope(c, num_selected, budget, at_most)
+        ),
+        compiler_options=QUICKLY,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 import pytest
 import scipy.sparse as sparse
+from quick import QUICKLY
 from scipy.optimize import linprog
 
 from c2mabv_jax import Problem, relaxation
@@ -224,7 +225,8 @@ def test_other_transformations_reach_the_optimum(optimizer):
     data = [x[..., :100] for x in instances(9, 4)]
     best = reference(9, 4, False)[:100]
     solution = jax.jit(
-        lambda w, c, b: relaxation.projected_gradient(w, c, 4, b, optimizer=optimizer)
+        lambda w, c, b: relaxation.projected_gradient(w, c, 4, b, optimizer=optimizer),
+        compiler_options=QUICKLY,
     )(*map(jnp.asarray, data))
     assert (np.asarray(solution.certificate.status) == OPTIMAL).all()
     np.testing.assert_allclose(solution.certificate.objective, best, atol=1e-4)
@@ -266,9 +268,12 @@ def test_a_concave_objective_of_ones_own():
     solution = jax.jit(
         lambda start, c, b: relaxation.ascend(
             lambda z: -((z - target) ** 2).sum(0) / 2, start, c, 4, b, optimizer=optax.sgd(0.7)
-        )
+        ),
+        compiler_options=QUICKLY,
     )(jnp.full(costs.shape, 0.5), costs, budget)
-    expected = relaxation.project(target, costs, 4, budget)
+    expected = jax.jit(lambda y, c, b: relaxation.project(y, c, 4, b), compiler_options=QUICKLY)(
+        target, costs, budget
+    )
     np.testing.assert_allclose(solution.marginals, expected, atol=2e-5)
     assert (np.asarray(solution.certificate.status) == OPTIMAL).all()
 
@@ -314,7 +319,7 @@ def test_any_win_keeps_its_ratio(solver, record_property):
     values, costs, budget, mixed = any_win()
     num_arms, num_selected, _ = ANY_WIN
     problem = Problem(num_arms=num_arms, num_selected=num_selected, budget=budget)
-    solution, _ = jax.jit(local_server.relax, static_argnames="solver")(
+    solution, _ = jax.jit(local_server.relax, static_argnames="solver", compiler_options=QUICKLY)(
         problem, Bounds(jnp.asarray(values), jnp.asarray(costs)), solver=solver
     )
     ratio = np.asarray(REWARD_MODELS["AWC"].relaxed(values, solution.marginals)) / mixed
@@ -328,9 +333,10 @@ def test_any_win_keeps_its_ratio(solver, record_property):
 def test_boosted_ascent_keeps_its_ratio_and_its_certificate(record_property):
     values, costs, budget, mixed = any_win()
     num_selected = ANY_WIN[1]
-    solution = jax.jit(functools.partial(relaxation.boosted_ascent, num_selected=num_selected))(
-        values, costs, budget=budget
-    )
+    solution = jax.jit(
+        functools.partial(relaxation.boosted_ascent, num_selected=num_selected),
+        compiler_options=QUICKLY,
+    )(values, costs, budget=budget)
     reached = np.asarray(solution.certificate.objective)
     record_property("worst_ratio", float((reached / mixed).min()))
     print(f"any win, boosted ascent alone: worst ratio {(reached / mixed).min():.4f}")
