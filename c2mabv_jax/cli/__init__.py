@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import threading
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -87,14 +86,7 @@ def command() -> Any:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every expected error is one line on standard error, exit 2."""
     interrupts.install()
-    status = run_command(sys.argv[1:] if arguments is None else list(arguments))
-    if any(thread.name.startswith("sweep ") for thread in threading.enumerate()):
-        # Compiled calls that still run cannot be stopped, and nobody needs their answer; every
-        # stored file is whole, so nothing is lost but the tiles in flight.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
+    interrupts.end(run_command(sys.argv[1:] if arguments is None else list(arguments)))
 
 
 def run_command(arguments: Sequence[str]) -> int:

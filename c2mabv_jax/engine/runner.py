@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from c2mabv_jax import interrupts
 from c2mabv_jax.engine import block, program
 from c2mabv_jax.engine.observer import Observer
 from c2mabv_jax.errors import ProblemError
@@ -176,7 +177,7 @@ def each_done(
         todo.put(index)
     try:
         for _ in range(threads):
-            threading.Thread(target=labour, name="runner", daemon=True).start()
+            threading.Thread(target=labour, name=f"{interrupts.OURS}runner", daemon=True).start()
         for _ in items:
             index, made, error = _wait(done, check)
             if error is not None:

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from c2mabv_jax import files
+from c2mabv_jax import files, interrupts
 from c2mabv_jax.errors import ProblemError
 
 BEAT = 2.0  # seconds between signs of life
@@ -48,7 +48,9 @@ class Alive:
         if self._last:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
             self._handle = os.open(self._names[self._process], flags, 0o666)
-            self._thread = threading.Thread(target=self._live, name="sweep alive", daemon=True)
+            self._thread = threading.Thread(
+                target=self._live, name=f"{interrupts.OURS}alive", daemon=True
+            )
             self._thread.start()
         return self
 

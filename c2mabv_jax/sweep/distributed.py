@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 
+from c2mabv_jax import interrupts
 from c2mabv_jax.errors import ProblemError, shortened
 
 SILENCE = 40  # seconds after which JAX takes a process for dead
@@ -81,7 +82,7 @@ def _patiently(call: Callable[[], Any], most: float = float("inf")) -> Any:
         except BaseException as error:
             answer.put((None, error))
 
-    threading.Thread(target=wait, name="sweep start", daemon=True).start()
+    threading.Thread(target=wait, name=f"{interrupts.OURS}start", daemon=True).start()
     waited = 0.0
     while waited < most:
         try:
