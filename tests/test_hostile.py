@@ -200,10 +200,15 @@ def test_a_state_is_read_from_a_regular_file_only(tmp_path):
 
 def test_waiting_for_other_processes_ends():
     """By Ctrl-C, which C++ would not notice, and by itself."""
+    # Started in the background, the tests inherit an ignored SIGINT.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
-    with soon(), pytest.raises(KeyboardInterrupt):
-        distributed._patiently(lambda: time.sleep(2 * SOON))
+    try:
+        with soon(), pytest.raises(KeyboardInterrupt):
+            distributed._patiently(lambda: time.sleep(2 * SOON))
+    finally:
+        signal.signal(signal.SIGINT, before)
     with soon(), pytest.raises(ProblemError, match="have not met within 1 s"):
         distributed._patiently(lambda: time.sleep(2 * SOON), 1)
 
