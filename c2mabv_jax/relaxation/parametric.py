@@ -133,7 +133,7 @@ def solve_lp(
         return _neighbours(upper, lower, search.done, cost_of, budget, at_most)
 
     if warm is None:
-        start = jnp.zeros(shape, bool) if at_most else top_n(-costs, num_selected)
+        start = jnp.zeros(shape, bool) if at_most else polytope.cheapest()
         warm = (start, start)
     upper, lower = (end(words.pack(jnp.broadcast_to(chosen, shape))) for chosen in warm)
     no = jnp.zeros(shape[1:], bool)
@@ -208,23 +208,12 @@ def _only_edge(
     upper: Array, lower: Array, scores: Array, noise: Array, num_selected: int, at_most: bool
 ) -> Array:
     """Whether two sets are neighbours and all other sets score less, by more than noise."""
-    num_arms = len(scores)
-    both, either = upper & lower, upper | lower
-    inf = jnp.inf
-    least_both = least_either = jnp.full(noise.shape, inf, scores.dtype)
-    most_rest = most_neither = -least_both
-    for k in range(num_arms):
-        in_both, in_either = words.contains(both, k), words.contains(either, k)
-        score = scores[k]
-        least_both = jnp.minimum(least_both, jnp.where(in_both, score, inf))
-        least_either = jnp.minimum(least_either, jnp.where(in_either, score, inf))
-        most_rest = jnp.maximum(most_rest, jnp.where(in_both, -inf, score))
-        most_neither = jnp.maximum(most_neither, jnp.where(in_either, -inf, score))
+    least_both, least_either, most_rest, most_neither = words.extremes(upper, lower, scores)
     clear = (least_both > most_rest + noise) & (least_either > most_neither + noise)
     apart = words.several(upper & ~lower) | words.several(lower & ~upper)
     certain = clear & ~apart
     if at_most:
-        full = words.size(lower, num_arms) == num_selected
+        full = words.size(lower, len(scores)) == num_selected
         swap = words.several(upper ^ lower)
         filled = full & (least_either > noise)
         certain &= (least_both > noise) & (filled | (~swap & (most_neither < -noise)))

@@ -397,20 +397,10 @@ def _clear(
     at_most: bool,
 ) -> Array:
     """Whether all sets of a type but two ends are clearly worse than these, bool `[G, ...]`."""
-    num_arms, inf = len(scores), jnp.inf
-    both, either = upper & lower, upper | lower
-    least_kept = least_either = jnp.full(share.shape, inf, scores.dtype)
-    most_rest = most_left = -least_kept
-    for k in range(num_arms):
-        in_both, in_either = words.contains(both, k), words.contains(either, k)
-        score = scores[k]
-        least_kept = jnp.minimum(least_kept, jnp.where(in_both, score, inf))
-        least_either = jnp.minimum(least_either, jnp.where(in_either, score, inf))
-        most_rest = jnp.maximum(most_rest, jnp.where(in_both, -inf, score))
-        most_left = jnp.maximum(most_left, jnp.where(in_either, -inf, score))
+    least_kept, least_either, most_rest, most_left = words.extremes(upper, lower, scores)
     least = jnp.minimum(least_kept - most_rest, least_either - most_left)
     if at_most:  # an empty place is worth 0
-        places = words.size(lower, num_arms) < num_selected
+        places = words.size(lower, len(scores)) < num_selected
         least = jnp.minimum(least, least_kept)
         least = jnp.minimum(least, jnp.where(places, -most_left, least_either))
     return jnp.where(share > 0, share * least > APART * noise, least > 0)

@@ -94,3 +94,27 @@ def some(word: Array) -> Array:
 def by_type(word: Array) -> Array:
     """Sets of several types `[G, ...]`, types first also where they are masks `[K, G, ...]`."""
     return jnp.swapaxes(word, 0, 1) if word.dtype == bool else word
+
+
+def extremes(upper: Array, lower: Array, scores: Array) -> tuple[Array, Array, Array, Array]:
+    """Scores about two sets `[...]`: least within both, and within either; most without.
+
+    Args:
+      upper, lower: the sets.
+      scores: of the arms, `[K, ...]`.
+
+    Returns:
+      Least score of arms in both, least in either, most of arms not in both, most in neither,
+      `[...]`; infinite where there are none.
+    """
+    both, either = upper & lower, upper | lower
+    least_both = least_either = jnp.full(scores.shape[1:], jnp.inf, scores.dtype)
+    most_rest = most_neither = -least_both
+    for k in range(len(scores)):
+        score = scores[k]
+        in_both, in_either = contains(both, k), contains(either, k)
+        least_both = jnp.minimum(least_both, jnp.where(in_both, score, jnp.inf))
+        least_either = jnp.minimum(least_either, jnp.where(in_either, score, jnp.inf))
+        most_rest = jnp.maximum(most_rest, jnp.where(in_both, -jnp.inf, score))
+        most_neither = jnp.maximum(most_neither, jnp.where(in_either, -jnp.inf, score))
+    return least_both, least_either, most_rest, most_neither
